@@ -1,0 +1,1 @@
+"""What to build, from what and how; and doing it."""

@@ -1,0 +1,1 @@
+"""Building: environments, the sandbox, and what comes out of it."""

@@ -1,0 +1,1 @@
+"""Package indexes: their pages, and the client that reads them."""

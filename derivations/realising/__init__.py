@@ -1,0 +1,1 @@
+"""Realising: from requirements to wheels in the store."""

@@ -1,0 +1,1 @@
+"""Resolution: from requirements to one consistent set of versions."""

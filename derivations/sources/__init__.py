@@ -1,0 +1,1 @@
+"""Sources: archives, patches, and the tree that a backend gets to see."""

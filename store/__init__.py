@@ -1,0 +1,99 @@
+"""A content-addressed store: bytes, names, references and what gave them.
+
+It knows nothing of Python packaging. The public names are those below; each is
+loaded when it is first used, so that a command pays for what it needs only.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fromager.store.api import ObjectInfo, Store, Transaction
+    from fromager.store.digest import (
+        DERIVATION_CONTEXT,
+        Digest,
+        blob_digest,
+        derived_digest,
+        stream_digest,
+    )
+    from fromager.store.errors import (
+        InvalidName,
+        InvalidRecord,
+        ObjectDamaged,
+        ObjectMissing,
+        StoreError,
+        StoreFull,
+        StoreUnavailable,
+        UnsupportedFile,
+    )
+    from fromager.store.path import StorePath, check_name
+    from fromager.store.realisation import (
+        Realisation,
+        dump_realisation,
+        load_realisation,
+    )
+    from fromager.store.tree import Directory, File, Link, Node, from_paths
+
+_HOME = {
+    "api": ("ObjectInfo", "Store", "Transaction"),
+    "digest": (
+        "DERIVATION_CONTEXT",
+        "Digest",
+        "blob_digest",
+        "derived_digest",
+        "stream_digest",
+    ),
+    "errors": (
+        "InvalidName",
+        "InvalidRecord",
+        "ObjectDamaged",
+        "ObjectMissing",
+        "StoreError",
+        "StoreFull",
+        "StoreUnavailable",
+        "UnsupportedFile",
+    ),
+    "path": ("StorePath", "check_name"),
+    "realisation": ("Realisation", "dump_realisation", "load_realisation"),
+    "tree": ("Directory", "File", "Link", "Node", "from_paths"),
+}
+_MODULE = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "DERIVATION_CONTEXT",
+    "Digest",
+    "Directory",
+    "File",
+    "InvalidName",
+    "InvalidRecord",
+    "Link",
+    "Node",
+    "ObjectDamaged",
+    "ObjectInfo",
+    "ObjectMissing",
+    "Realisation",
+    "Store",
+    "StoreError",
+    "StoreFull",
+    "StorePath",
+    "StoreUnavailable",
+    "Transaction",
+    "UnsupportedFile",
+    "blob_digest",
+    "check_name",
+    "derived_digest",
+    "dump_realisation",
+    "from_paths",
+    "load_realisation",
+    "stream_digest",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULE[name]}"), name)
+    globals()[name] = value
+    return value

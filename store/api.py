@@ -1,0 +1,163 @@
+"""What a store can do, as roles; `LocalStore` plays all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+    from types import TracebackType
+
+    from fromager.store.digest import Digest
+    from fromager.store.path import StorePath
+    from fromager.store.realisation import Realisation
+    from fromager.store.tree import Directory, File
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What is true of an object in every store, and when this one got it."""
+
+    path: StorePath
+    digest: Digest
+    kind: str
+    """`blob` or `tree`."""
+    size: int
+    """Bytes of all files in it, whether shared with other objects or not."""
+    references: tuple[StorePath, ...]
+    """Objects that must be there for this one to be of use, sorted."""
+    registered: int
+    """Seconds since the epoch, UTC."""
+
+
+class Transaction(Protocol):
+    """Objects and realisations that become valid together, or not at all.
+
+    Used as a context manager. Leaving it without an error commits: durable and
+    atomic, as one sync. Objects added may be used as soon as it was left.
+    """
+
+    def add_directory(
+        self,
+        source: Path,
+        name: str,
+        *,
+        consume: bool = False,
+        references: Iterable[StorePath] = (),
+    ) -> ObjectInfo:
+        """Add a folder. `consume` moves its files instead of copying them.
+
+        Raises:
+            UnsupportedFile: devices, sockets, pipes, setuid files, too deep nesting.
+        """
+        ...
+
+    def add_file(
+        self,
+        source: Path,
+        name: str,
+        *,
+        consume: bool = False,
+        references: Iterable[StorePath] = (),
+    ) -> ObjectInfo:
+        """Add one file as a blob (its executable bit is dropped)."""
+        ...
+
+    def add_bytes(
+        self, content: bytes, name: str, *, references: Iterable[StorePath] = ()
+    ) -> ObjectInfo:
+        """Add a blob with this content."""
+        ...
+
+    def add_tree(
+        self, tree: Directory, name: str, *, references: Iterable[StorePath] = ()
+    ) -> ObjectInfo:
+        """Add a tree all of whose files the store holds already (or this transaction).
+
+        Raises:
+            ObjectMissing: a file that is not held.
+        """
+        ...
+
+    def put_blob(self, content: bytes, *, executable: bool = False) -> File:
+        """Hold a file's bytes, to be used in `add_tree` of this transaction."""
+        ...
+
+    def register(self, realisation: Realisation) -> None:
+        """Claim that a key gave an output; its objects are valid or added here."""
+        ...
+
+    def __enter__(self) -> Transaction: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
+class Store(Protocol):
+    """A content-addressed store on this machine."""
+
+    @property
+    def root(self) -> Path:
+        """The folder in which the objects lie."""
+        ...
+
+    def transaction(self) -> Transaction:
+        """Begin to add objects."""
+        ...
+
+    def info(self, path: StorePath) -> ObjectInfo | None:
+        """What is known of a valid object; None if it is not valid here."""
+        ...
+
+    def tree(self, path: StorePath) -> File | Directory:
+        """What a valid object holds, from its record, without reading its files.
+
+        Raises:
+            ObjectMissing: not a valid object.
+        """
+        ...
+
+    def find(self, prefix: str) -> tuple[ObjectInfo, ...]:
+        """Objects whose path, name or digest (`blake3:…` or hex) begins with this."""
+        ...
+
+    def objects(self) -> Iterable[ObjectInfo]:
+        """All valid objects, sorted by path."""
+        ...
+
+    def closure(self, paths: Iterable[StorePath]) -> tuple[StorePath, ...]:
+        """These objects and all that they reference, transitively, sorted."""
+        ...
+
+    def realisations(self, key: Digest) -> tuple[Realisation, ...]:
+        """All claims for a key, newest first, whose outputs are valid here."""
+        ...
+
+    def history(self, kind: str, subject: str) -> tuple[Realisation, ...]:
+        """All claims of a kind for a subject, newest first, valid or not."""
+        ...
+
+    def producers(self, output: StorePath) -> tuple[Realisation, ...]:
+        """All claims that gave this object, newest first."""
+        ...
+
+    def build_lock(
+        self, key: Digest, waiting: Callable[[str], None]
+    ) -> AbstractContextManager[None]:
+        """Hold the right to build a key; `waiting(holder)` is called if it must wait."""
+        ...
+
+    def recall(self, namespace: str, key: str) -> bytes | None:
+        """What was remembered. An index only: it can always be computed anew."""
+        ...
+
+    def remember(self, namespace: str, key: str, value: bytes) -> None:
+        """Keep a value, replacing the one before. Failure to write is not an error."""
+        ...

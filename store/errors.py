@@ -1,0 +1,88 @@
+"""Errors of the store: each keeps its evidence in fields and may carry a remedy.
+
+The message states the fact; `hint`, where there is one, states the remedy.
+They are rendered in one place only, the command line.
+"""
+
+from pathlib import Path
+
+
+class StoreError(Exception):
+    """Something the store was asked for cannot be done; nothing was changed."""
+
+    @property
+    def hint(self) -> str | None:
+        """What the user can do about it, in one sentence without a full stop."""
+        return None
+
+
+class InvalidName(StoreError):
+    """A name that no store object may have."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name!r} cannot name a store object: {reason}")
+        self.name, self.reason = name, reason
+
+
+class InvalidRecord(StoreError):
+    """A listing, record or database row that does not say what it must."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(f"{what}: {reason}")
+        self.what, self.reason = what, reason
+
+
+class UnsupportedFile(StoreError):
+    """A file that a store object cannot hold: a device, a socket, a setuid file."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path, self.reason = path, reason
+
+    @property
+    def hint(self) -> str | None:
+        return "Store objects hold regular files, folders and symbolic links only"
+
+
+class ObjectMissing(StoreError):
+    """No such object is in the store."""
+
+    def __init__(self, wanted: str) -> None:
+        super().__init__(f"{wanted} is not in the store")
+        self.wanted = wanted
+
+
+class ObjectDamaged(StoreError):
+    """The bytes on disk are not the bytes that the digest names."""
+
+    def __init__(self, path: Path, expected: str, actual: str) -> None:
+        super().__init__(f"{path} is damaged: expected {expected}, found {actual}")
+        self.path, self.expected, self.actual = path, expected, actual
+
+    @property
+    def hint(self) -> str | None:
+        return "Move the damaged file away and run the same command again"
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be opened or written: read-only, foreign-owned, too new."""
+
+    def __init__(self, root: Path, reason: str, remedy: str | None = None) -> None:
+        super().__init__(f"the store at {root} cannot be used: {reason}")
+        self.root, self.reason, self.remedy = root, reason, remedy
+
+    @property
+    def hint(self) -> str | None:
+        return self.remedy or "Choose another place with --store or FROMAGER_STORE"
+
+
+class StoreFull(StoreError):
+    """The file system of the store has no space left."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(f"no space is left for the store at {root}")
+        self.root = root
+
+    @property
+    def hint(self) -> str | None:
+        return "Free some space and run the same command again; nothing was lost"

@@ -1,0 +1,113 @@
+"""Realisations: the claim that a resolved derivation gave these bytes.
+
+A key may have several: other builders, or rounds of a check. All are kept, they
+are the evidence of reproducibility. As JSON a realisation is canonical: equal
+claims are equal bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Final
+
+from fromager.store.digest import RECORD_CONTEXT, Digest, derived_digest
+from fromager.store.errors import InvalidRecord
+from fromager.store.path import StorePath
+
+RECORD_VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Realisation:
+    """One build of one resolved derivation."""
+
+    key: Digest
+    """The digest of the resolved derivation."""
+    derivation: StorePath
+    """The `.drv` object that holds it."""
+    kind: str
+    """What the derivation does: `fetch`, `source`, `wheel`, …"""
+    subject: str
+    """What it does that for, as people name it: `stevedore==5.10.0`."""
+    output: StorePath
+    """The object that it gave."""
+    output_digest: Digest
+    """The digest of that object."""
+    level: str = "full"
+    """How closed the sandbox was."""
+    started: int = 0
+    """Seconds since the epoch, UTC."""
+    duration: float = 0.0
+    """Seconds from start to output."""
+    inputs: tuple[tuple[str, Digest], ...] = ()
+    """Role and key of the realisations whose outputs went in, sorted by role."""
+    facts: tuple[tuple[str, str], ...] = ()
+    """What else the builder knows of the output, sorted: raw digest, log, builder."""
+    stored: bool = field(default=True, compare=False)
+    """False while it was not yet committed by a store."""
+
+    def fact(self, name: str) -> str | None:
+        """A fact by name, or None."""
+        return dict(self.facts).get(name)
+
+    @property
+    def record_digest(self) -> Digest:
+        """The digest of the record; names its file in a store."""
+        return derived_digest(RECORD_CONTEXT, dump_realisation(self))
+
+
+def dump_realisation(realisation: Realisation) -> bytes:
+    """The canonical JSON of a realisation."""
+    return json.dumps(
+        {
+            "version": RECORD_VERSION,
+            "key": str(realisation.key),
+            "derivation": str(realisation.derivation),
+            "kind": realisation.kind,
+            "subject": realisation.subject,
+            "outputs": {
+                "out": {
+                    "path": str(realisation.output),
+                    "digest": str(realisation.output_digest),
+                }
+            },
+            "level": realisation.level,
+            "started": realisation.started,
+            "duration_ms": round(realisation.duration * 1000),
+            "inputs": {role: str(key) for role, key in realisation.inputs},
+            "facts": dict(realisation.facts),
+        },
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=True,
+    ).encode("ascii")
+
+
+def load_realisation(content: bytes) -> Realisation:
+    """The realisation that `dump_realisation` wrote.
+
+    Raises:
+        InvalidRecord: anything else, a newer version included.
+    """
+    try:
+        value = json.loads(content)
+        if value["version"] != RECORD_VERSION:
+            raise InvalidRecord("realisation", f"version {value['version']} is unknown")
+        return Realisation(
+            key=Digest.parse(value["key"]),
+            derivation=StorePath.parse(value["derivation"]),
+            kind=str(value["kind"]),
+            subject=str(value["subject"]),
+            output=StorePath.parse(value["outputs"]["out"]["path"]),
+            output_digest=Digest.parse(value["outputs"]["out"]["digest"]),
+            level=str(value["level"]),
+            started=int(value["started"]),
+            duration=int(value["duration_ms"]) / 1000,
+            inputs=tuple(
+                sorted((role, Digest.parse(key)) for role, key in value["inputs"].items())
+            ),
+            facts=tuple(sorted((str(k), str(v)) for k, v in value["facts"].items())),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise InvalidRecord("realisation", f"not a record: {error}") from error
