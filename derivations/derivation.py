@@ -20,9 +20,7 @@ from fromager.store import DERIVATION_CONTEXT, Digest, derived_digest
 
 ENCODING_VERSION: Final = 1
 
-Value: TypeAlias = (
-    "str | int | bool | None | tuple[Value, ...] | Mapping[str, Value]"
-)
+Value: TypeAlias = "str | int | bool | tuple[Value, ...] | Mapping[str, Value] | None"
 """What an option may hold: JSON without floats; lists are tuples."""
 
 

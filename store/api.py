@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -90,7 +90,7 @@ class Transaction(Protocol):
         """Claim that a key gave an output; its objects are valid or added here."""
         ...
 
-    def __enter__(self) -> Transaction: ...
+    def __enter__(self) -> Self: ...
 
     def __exit__(
         self,

@@ -105,7 +105,9 @@ def load_realisation(content: bytes) -> Realisation:
             started=int(value["started"]),
             duration=int(value["duration_ms"]) / 1000,
             inputs=tuple(
-                sorted((role, Digest.parse(key)) for role, key in value["inputs"].items())
+                sorted(
+                    (role, Digest.parse(key)) for role, key in value["inputs"].items()
+                )
             ),
             facts=tuple(sorted((str(k), str(v)) for k, v in value["facts"].items())),
         )
