@@ -13,6 +13,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import Final, TypeAlias
 
 from fromager.derivations.errors import InvalidDerivation
@@ -39,7 +40,7 @@ class Kind(Enum):
     COLLECTION = "collection"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Derivation:
     """A step whose inputs are outputs of other derivations, or known content."""
 
@@ -52,12 +53,16 @@ class Derivation:
     """Role and derivation (or content digest), sorted by role, no role twice."""
     options: tuple[tuple[str, Value], ...] = ()
     """All else that the output depends on, sorted by name."""
+    hints: tuple[tuple[str, Value], ...] = ()
+    """What helps to make the output but cannot change it, such as the addresses of
+    a file whose hash is known; no part of the resolved form, so of no key."""
 
     def __post_init__(self) -> None:
         _check_sorted(self.inputs, f"{self.kind.value} {self.subject}: inputs")
         _check_sorted(self.options, f"{self.kind.value} {self.subject}: options")
+        _check_sorted(self.hints, f"{self.kind.value} {self.subject}: hints")
 
-    @property
+    @cached_property
     def digest(self) -> Digest:
         """Names the plan, for people; never a key."""
         return derived_digest(DERIVATION_CONTEXT, encode(self))
@@ -131,6 +136,7 @@ def encode(derivation: Derivation | ResolvedDerivation) -> bytes:
                 for role, source in derivation.inputs
             },
             "options": _plain(dict(derivation.options), ""),
+            **({"hints": _plain(dict(derivation.hints), "")} if symbolic else {}),
         },
         sort_keys=True,
         separators=(",", ":"),

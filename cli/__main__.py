@@ -1,0 +1,5 @@
+"""`python -m fromager.cli`."""
+
+from fromager.cli.main import run
+
+run()

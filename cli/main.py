@@ -1,0 +1,143 @@
+"""The `fromager` command: global options, and commands loaded when they are used."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Final
+
+import click
+
+from fromager.cli.exit_codes import ExitCode
+
+COMMANDS: Final = {
+    "realise": ("realise", "Build requirements from source, and print store paths."),
+    "log": ("log", "Print the log of a build."),
+    "why-rebuilt": ("why_rebuilt", "Say which inputs changed since the last build."),
+    "store": ("store", "Look into the store."),
+    "derivation": ("derivation", "Look at derivations, and compare them."),
+    "config": ("config", "Show the settings in force, and where they come from."),
+}
+ALIASES: Final = {"realize": "realise"}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are run, so that help is fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands, most used first."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, its module imported."""
+        name = ALIASES.get(cmd_name, cmd_name)
+        if name not in COMMANDS:
+            return None
+        module = import_module(f"fromager.cli.commands.{COMMANDS[name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the first word names, or an error that guesses it."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], [*COMMANDS, *ALIASES], n=1)
+            if close:
+                error.message += f" Did you mean {close[0]!r}?"
+            raise
+
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        """The list of commands, from the table: no module is imported for it."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    from importlib.metadata import version
+
+    click.echo(f"fromager {version('fromager')}")
+    ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--store", metavar="PATH", help="The store's folder (FROMAGER_STORE).")
+@click.option(
+    "--index",
+    metavar="URL",
+    multiple=True,
+    help="Package index; repeat it in order of priority (FROMAGER_INDEX_URL).",
+)
+@click.option("--config", metavar="FILE", help="Settings file instead of fromager.toml.")
+@click.option("--offline", is_flag=True, default=None, help="Make no request.")
+@click.option("-v", "--verbose", count=True, help="Show more: build logs as they come.")
+@click.option("-q", "--quiet", is_flag=True, help="Show results and errors only.")
+@click.option("--no-progress", is_flag=True, help="One line per event, nothing live.")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version.",
+)
+@click.pass_context
+def main_group(ctx: click.Context, **flags: object) -> None:
+    """Rebuild Python packages from source, in a sandbox, on a content-addressed store."""
+    ctx.obj = flags
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; gives the exit status and leaves no traceback."""
+    try:
+        result = main_group.main(
+            args=arguments, prog_name="fromager", standalone_mode=False
+        )
+        sys.stdout.flush()
+        return int(result) if isinstance(result, int) else ExitCode.DONE
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # The reader went away, as `head` does: nothing more can be said, nothing failed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.FAILED
+    except Exception as error:
+        return _failed(error)
+
+
+def _failed(error: Exception) -> int:
+    from fromager.cli.console import standard_console
+    from fromager.cli.failures import exit_code, show
+    from fromager.derivations import DerivationError
+    from fromager.store import StoreError
+
+    known = isinstance(error, (DerivationError, StoreError, ExceptionGroup, OSError))
+    if not known or "FROMAGER_TRACEBACK" in os.environ:
+        raise error
+    console = standard_console(
+        no_colour="NO_COLOR" in os.environ, quiet=False, verbose=0
+    )
+    errors = error.exceptions if isinstance(error, ExceptionGroup) else (error,)
+    for each in errors:
+        show(console, each)
+    return max(exit_code(each) for each in errors)
+
+
+def run() -> None:
+    """The console script."""
+    sys.exit(main())

@@ -1,0 +1,224 @@
+"""Settings: defaults, then `fromager.toml` (user, then project), then environment
+variables, then the command line. Each value remembers where it came from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Final
+
+from fromager.derivations import InputError
+
+FILE_NAME: Final = "fromager.toml"
+LEVELS: Final = ("full", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting: what it is called, in which form, and what it stands for."""
+
+    name: str
+    type: type
+    default: object
+    meaning: str
+    variable: str
+
+
+SETTINGS: Final = {
+    setting.name: setting
+    for setting in (
+        Setting("store", str, None, "the store's folder", "FROMAGER_STORE"),
+        Setting(
+            "index", list, (), "package indexes, first has priority", "FROMAGER_INDEX_URL"
+        ),
+        Setting("python", str, None, "the interpreter to build for", "FROMAGER_PYTHON"),
+        Setting("jobs", int, None, "builds that run at once", "FROMAGER_JOBS"),
+        Setting("cores", int, None, "cores that each build may use", "FROMAGER_CORES"),
+        Setting(
+            "timeout", int, 7200, "seconds that one build may take", "FROMAGER_TIMEOUT"
+        ),
+        Setting("sandbox", str, "full", "the sandbox's level", "FROMAGER_SANDBOX"),
+        Setting("patches", str, None, "the folder of patches", "FROMAGER_PATCHES"),
+        Setting("offline", bool, False, "make no request", "FROMAGER_OFFLINE"),
+        Setting(
+            "max-source-bytes",
+            int,
+            8 << 30,
+            "bytes that one unpacked source may have",
+            "FROMAGER_MAX_SOURCE_BYTES",
+        ),
+        Setting(
+            "max-source-files",
+            int,
+            500_000,
+            "files that one unpacked source may have",
+            "FROMAGER_MAX_SOURCE_FILES",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value and where it came from."""
+
+    value: object
+    origin: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings in force."""
+
+    values: Mapping[str, Value]
+
+    def text(self, name: str) -> str | None:
+        """A text, or None if it is not set."""
+        value = self.values[name].value
+        return None if value is None else str(value)
+
+    def number(self, name: str) -> int | None:
+        """A number, or None if it is not set."""
+        value = self.values[name].value
+        return value if isinstance(value, int) else None
+
+    def flag(self, name: str) -> bool:
+        """A switch."""
+        return bool(self.values[name].value)
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A list of texts."""
+        value = self.values[name].value
+        return tuple(str(item) for item in value) if isinstance(value, tuple) else ()
+
+
+def load_settings(
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+    folder: Path,
+    user_folder: Path,
+    file: Path | None = None,
+) -> Settings:
+    """The settings in force in a folder.
+
+    Raises:
+        InputError: a file or a value that cannot be read, an unknown key.
+    """
+    values = {
+        name: Value(setting.default, "default") for name, setting in SETTINGS.items()
+    }
+    if file is not None and not file.is_file():
+        raise InputError(f"there is no settings file {file}")
+    for path in [file] if file else [user_folder / FILE_NAME, *_project_file(folder)]:
+        if path.is_file():
+            values.update(_from_file(path))
+    for name, setting in SETTINGS.items():
+        if setting.variable in environ:
+            origin = f"environment variable {setting.variable}"
+            text = environ[setting.variable]
+            values[name] = Value(_from_text(setting, text, origin), origin)
+    for name in SETTINGS:
+        given = flags.get(name.replace("-", "_"))
+        if given is not None and given != ():
+            values[name] = Value(_checked(name, given, "command line"), "command line")
+    return Settings(values)
+
+
+def _project_file(folder: Path) -> list[Path]:
+    """The nearest settings file, in this folder or one above it."""
+    for place in (folder, *folder.parents):
+        if (place / FILE_NAME).is_file():
+            return [place / FILE_NAME]
+    return []
+
+
+def _from_file(path: Path) -> dict[str, Value]:
+    import tomllib
+
+    text = path.read_text(encoding="utf-8")
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: {error}") from error
+    found = {}
+    for name, value in table.items():
+        line = _line_of(name, text)
+        if name not in SETTINGS:
+            raise InputError(
+                f"{path}:{line}: unknown setting {name!r}", hint=_nearest(name)
+            )
+        given = tuple(value) if isinstance(value, list) else value
+        origin = f"{path}:{line}"
+        checked = _checked(name, given, origin)
+        if name in ("store", "patches") and isinstance(checked, str):
+            # A path in a file is meant from where the file lies.
+            checked = str(path.parent / Path(checked).expanduser())
+        found[name] = Value(checked, origin)
+    return found
+
+
+def _line_of(name: str, text: str) -> int:
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip().strip("[").startswith(name):
+            return number
+    return 1
+
+
+def _nearest(name: str) -> str:
+    close = get_close_matches(name, SETTINGS, n=1)
+    if close:
+        return f"Did you mean {close[0]!r}"
+    return f"The settings are {', '.join(SETTINGS)}"
+
+
+def _from_text(setting: Setting, text: str, origin: str) -> object:
+    value: object = text
+    if setting.type is int:
+        if not text.strip().lstrip("-").isdigit():
+            raise InputError(f"{origin}: {text!r} is no whole number")
+        value = int(text)
+    elif setting.type is bool:
+        words = {"1": True, "true": True, "yes": True, "": False}
+        words |= {"0": False, "false": False, "no": False}
+        if text.lower() not in words:
+            raise InputError(f"{origin}: {text!r} is neither true nor false")
+        value = words[text.lower()]
+    elif setting.type is list:
+        value = tuple(text.split())
+    return _checked(setting.name, value, origin)
+
+
+def _checked(name: str, value: object, origin: str) -> object:
+    setting = SETTINGS[name]
+    if setting.type is list:
+        fits = isinstance(value, tuple) and all(isinstance(v, str) for v in value)
+    else:
+        fits = type(value) is setting.type
+    if not fits:
+        kind = {int: "a whole number", str: "a text", bool: "true or false"}
+        wanted = kind.get(setting.type, "a list of texts")
+        raise InputError(f"{origin}: {name} must be {wanted}, not {value!r}")
+    if setting.type is int and isinstance(value, int) and value < 1:
+        raise InputError(f"{origin}: {name} must be at least 1, not {value}")
+    if name == "sandbox" and value not in LEVELS:
+        raise InputError(f"{origin}: sandbox must be {' or '.join(LEVELS)}")
+    return value
+
+
+def default_jobs(cores: int, memory: int) -> int:
+    """Builds at once: one per core, and at least 2 GiB of memory for each."""
+    return max(1, min(cores, memory // (2 << 30)))
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
+def memory_bytes() -> int:
+    """Memory of the machine, in bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+

@@ -1,0 +1,179 @@
+"""From what is known to derivations: one pure function per kind of step.
+
+Each recipe carries a version. Raise it whenever the same inputs may give other
+bytes than before: it is part of every key that the recipe makes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from fromager.derivations.derivation import Derivation, Kind, Value
+
+if TYPE_CHECKING:
+    from fromager.derivations.interpreter import Interpreter
+    from fromager.store import Digest
+
+FETCH_RECIPE: Final = "fetch/1"
+PATCH_SET_RECIPE: Final = "patch-set/1"
+SOURCE_RECIPE: Final = "source/1"
+LAYOUT_RECIPE: Final = "layout/1"
+ENVIRONMENT_RECIPE: Final = "environment/1"
+REQUIRES_RECIPE: Final = "requires/1"
+WHEEL_RECIPE: Final = "wheel/1"
+
+
+def fetch(filename: str, sha256: str, urls: Sequence[str]) -> Derivation:
+    """A file known by its hash; where it may be found is no part of the key."""
+    return Derivation(
+        Kind.FETCH,
+        filename,
+        FETCH_RECIPE,
+        options=(("filename", filename), ("sha256", sha256)),
+        hints=(("urls", tuple(urls)),),
+    )
+
+
+def patch_set(subject: str, patches: Sequence[tuple[str, Digest]]) -> Derivation:
+    """Patch files in the order in which they are applied."""
+    return Derivation(
+        Kind.PATCH_SET,
+        subject,
+        PATCH_SET_RECIPE,
+        options=(
+            ("patches", tuple((name, str(digest)) for name, digest in patches)),
+        ),
+    )
+
+
+def source(
+    subject: str, archive: Derivation, filename: str, patches: Derivation | None
+) -> Derivation:
+    """The tree that a backend gets to see: an unpacked archive, patched."""
+    inputs: dict[str, Digest | Derivation] = {"archive": archive}
+    if patches is not None:
+        inputs["patches"] = patches
+    return Derivation(
+        Kind.SOURCE,
+        subject,
+        SOURCE_RECIPE,
+        inputs=tuple(sorted(inputs.items())),
+        options=(("filename", filename),),
+    )
+
+
+def layout(
+    subject: str,
+    wheel: Derivation,
+    filename: str,
+    interpreter: Interpreter,
+    python: Digest,
+    compiler: str,
+) -> Derivation:
+    """A wheel unpacked as installed below `/env`, with bytecode.
+
+    `python` is the digest of the interpreter's part of the platform, `compiler` that
+    of the script that makes the bytecode.
+    """
+    return Derivation(
+        Kind.LAYOUT,
+        subject,
+        f"{LAYOUT_RECIPE} {compiler}",
+        inputs=(("wheel", wheel),),
+        options=(
+            ("cache_tag", interpreter.cache_tag),
+            ("filename", filename),
+            ("platlib", interpreter.platlib_name),
+            ("purelib", interpreter.purelib_name),
+            ("python", str(python)),
+        ),
+    )
+
+
+def environment(
+    subject: str,
+    layouts: Mapping[str, Derivation],
+    interpreter: Interpreter,
+    base: Digest,
+) -> Derivation:
+    """Layouts merged into one installation; `base` is the tree of what all have."""
+    return Derivation(
+        Kind.ENVIRONMENT,
+        subject,
+        ENVIRONMENT_RECIPE,
+        inputs=tuple(
+            sorted((f"layout:{name}", layout) for name, layout in layouts.items())
+        ),
+        options=(
+            ("base", str(base)),
+            ("executable", interpreter.executable),
+            ("purelib", interpreter.purelib_name),
+        ),
+    )
+
+
+def requires(
+    subject: str,
+    source: Derivation,
+    environment: Derivation,
+    build: Mapping[str, Value],
+) -> Derivation:
+    """What a backend says that it needs to build a wheel, as a JSON list."""
+    return Derivation(
+        Kind.REQUIRES,
+        subject,
+        f"{REQUIRES_RECIPE} {build['runner']}",
+        inputs=(("environment", environment), ("source", source)),
+        options=tuple(
+            sorted({**build, "hook": "get_requires_for_build_wheel"}.items())
+        ),
+    )
+
+
+def wheel(
+    subject: str,
+    source: Derivation,
+    environment: Derivation,
+    build: Mapping[str, Value],
+    normalisation: str,
+) -> Derivation:
+    """A wheel. The backend is asked for its requirements first, in the same process:
+    what asking leaves behind is part of the recipe, whether or not the answer was
+    known before."""
+    return Derivation(
+        Kind.WHEEL,
+        subject,
+        f"{WHEEL_RECIPE} {build['runner']}",
+        inputs=(("environment", environment), ("source", source)),
+        options=tuple(sorted({**build, "normalisation": normalisation}.items())),
+    )
+
+
+def build_options(
+    *,
+    platform: Digest,
+    sandbox: str,
+    runner: str,
+    variables: Mapping[str, str],
+    config_settings: Mapping[str, Value],
+) -> Mapping[str, Value]:
+    """What every step that runs a backend has in common.
+
+    `sandbox` is the policy's version and level, `variables` the final environment
+    variables without those that are no part of a key (the number of jobs).
+    """
+    return {
+        "build_dir": "/build/src",
+        "config_settings": dict(config_settings),
+        "platform": str(platform),
+        "runner": runner,
+        "sandbox": sandbox,
+        "variables": dict(variables),
+    }
+
+
+def object_name(text: str) -> str:
+    """A name that a store object may have, made from a file name or a subject."""
+    return re.sub(r"[^A-Za-z0-9+._=-]", "-", text).lstrip(".-")[:200] or "object"

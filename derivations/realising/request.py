@@ -1,0 +1,67 @@
+"""What is asked for, and what comes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+    from packaging.utils import NormalizedName
+    from packaging.version import Version
+
+    from fromager.store import Realisation
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A requirement, and who asked for it."""
+
+    requirement: Requirement
+    origin: str
+    """`command line`, `requirements.txt:3`, `build of click==8.5.1`."""
+
+
+@dataclass(frozen=True)
+class RealiseRequest:
+    """Requirements whose wheels are wanted, with everything that they need."""
+
+    wanted: tuple[Wanted, ...]
+    constraints: tuple[Wanted, ...] = ()
+    build_constraints: tuple[Wanted, ...] = ()
+    hashes: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Project and the sha256 digests that its files may have, where demanded."""
+    dependencies: bool = True
+    """False: only what was asked for is built, not what it needs at run time."""
+    prereleases: bool = False
+    rebuild: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RealisedWheel:
+    """A wheel in the store."""
+
+    name: NormalizedName
+    version: Version
+    filename: str
+    requested: bool
+    """True if it was asked for, False if something needs it."""
+    dependencies: tuple[NormalizedName, ...]
+    realisation: Realisation
+
+    @property
+    def subject(self) -> str:
+        """`stevedore==5.10.0`."""
+        return f"{self.name}=={self.version}"
+
+
+@dataclass(frozen=True)
+class Realised:
+    """The wheels of a request."""
+
+    wheels: tuple[RealisedWheel, ...]
+    """Sorted by name."""
+    failures: tuple[Exception, ...] = field(default=())
+    """What could not be built, with `keep_going`; root causes first."""
+    steps_done: int = 0
+    """Steps that were not found in the store."""

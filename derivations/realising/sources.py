@@ -1,0 +1,159 @@
+"""Sources: the file that an index names, patched and unpacked for a backend."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fromager.derivations.errors import SourceError
+from fromager.derivations.realising import instantiate
+from fromager.derivations.realising.events import Noted
+from fromager.derivations.realising.steps import Made, Step, Steps
+from fromager.derivations.sources.archive import Limits, pkg_info_and_pyproject, unpack
+from fromager.derivations.sources.epoch import source_date_epoch
+from fromager.derivations.sources.patch import apply_patch
+from fromager.derivations.sources.patch_folder import PatchFolder
+from fromager.derivations.sources.project import StaticMetadata, static_metadata
+from fromager.store import Directory, blob_digest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from packaging.version import Version
+
+    from fromager.derivations.derivation import ResolvedDerivation
+    from fromager.derivations.index.client import IndexClient
+    from fromager.derivations.resolution.candidate import Release
+    from fromager.store import File, Transaction
+
+
+@dataclass
+class Sources:
+    """Makes source trees out of what an index offers."""
+
+    steps: Steps
+    client: IndexClient
+    patches: PatchFolder = PatchFolder()
+    limits: Limits = field(default_factory=Limits)
+
+    async def archive(self, release: Release) -> Step:
+        """The file of a release, its sha256 checked."""
+        sha256 = release.sha256 or await self._trust_first_use(release)
+        derivation = instantiate.fetch(release.filename, sha256, [release.url])
+
+        def make(transaction: Transaction, resolved: ResolvedDerivation) -> Made:
+            with self.steps.store.scratch("fetch") as scratch:
+                folder = scratch.path / "out"
+                folder.mkdir()
+                self.client.download(
+                    release.url,
+                    folder / release.filename,
+                    sha256=sha256,
+                    size=release.size,
+                )
+                name = instantiate.object_name(release.filename)
+                return Made(transaction.add_directory(folder, name, consume=True))
+
+        return await self.steps.step(derivation, (), make)
+
+    async def tree(self, name: str, version: Version, release: Release) -> Step:
+        """The source tree of a release; its facts tell the `epoch`."""
+        subject = f"{name}=={version}"
+        archive = await self.archive(release)
+        patches = await self._patch_set(subject, name, version)
+        inputs = (archive,) if patches is None else (archive, patches)
+        derivation = instantiate.source(
+            subject,
+            archive.derivation,
+            release.filename,
+            patches.derivation if patches else None,
+        )
+
+        def make(transaction: Transaction, resolved: ResolvedDerivation) -> Made:
+            store = self.steps.store
+            packed = archive.output.below(store.root) / release.filename
+            with store.scratch("source") as scratch:
+                unpacked = unpack(
+                    packed, release.filename, scratch.path / "out", self.limits
+                )
+                if patches is not None:
+                    self._apply(patches, unpacked.root)
+                output = transaction.add_directory(
+                    unpacked.root,
+                    instantiate.object_name(f"{name}-{version}-source"),
+                    consume=True,
+                )
+            epoch = source_date_epoch(unpacked.newest, None)
+            return Made(output, (("epoch", str(epoch)),))
+
+        return await self.steps.step(derivation, inputs, make)
+
+    async def metadata(self, release: Release) -> StaticMetadata | None:
+        """What a release says of itself without being built, if it commits to it."""
+        archive = await self.archive(release)
+        key = str(archive.realisation.output_digest)
+        store = self.steps.store
+        known = store.recall("static-metadata", key)
+        if known is not None:
+            return StaticMetadata.load(json.loads(known))
+        packed = archive.output.below(store.root) / release.filename
+        info, pyproject = await self.steps.in_thread(
+            lambda: pkg_info_and_pyproject(packed, release.filename)
+        )
+        found = static_metadata(info, pyproject)
+        value = None if found is None else found.dump()
+        store.remember("static-metadata", key, json.dumps(value).encode())
+        return found
+
+    async def _trust_first_use(self, release: Release) -> str:
+        """The sha256 of a file for which the index promises none."""
+        store = self.steps.store
+        known = store.recall("first-use", release.url)
+        if known is not None:
+            return known.decode()
+
+        def look() -> str:
+            with store.scratch("fetch") as scratch:
+                return self.client.download(
+                    release.url, scratch.path / "file", sha256=None, size=release.size
+                )
+
+        sha256 = await self.steps.in_thread(look)
+        store.remember("first-use", release.url, sha256.encode())
+        text = f"the index promises no hash; sha256 {sha256} is trusted from now on"
+        self.steps.report(Noted(release.filename, text))
+        return sha256
+
+    async def _patch_set(self, subject: str, name: str, version: Version) -> Step | None:
+        patches = self.patches.find(name, version)
+        if not patches:
+            return None
+        contents = [
+            (f"{number:04}-{patch.name}", patch.read())
+            for number, patch in enumerate(patches, start=1)
+        ]
+        derivation = instantiate.patch_set(
+            subject, [(name, blob_digest(content)) for name, content in contents]
+        )
+
+        def make(transaction: Transaction, resolved: ResolvedDerivation) -> Made:
+            files: dict[str, File] = {
+                name: transaction.put_blob(content) for name, content in contents
+            }
+            return Made(
+                transaction.add_tree(
+                    Directory.of(files),
+                    instantiate.object_name(f"{name}-{version}-patches"),
+                )
+            )
+
+        return await self.steps.step(derivation, (), make)
+
+    def _apply(self, patches: Step, root: Path) -> None:
+        store = self.steps.store
+        tree = store.tree(patches.output)
+        if not isinstance(tree, Directory):
+            raise SourceError(f"{patches.output} is no set of patches")
+        for name, _ in tree.entries:
+            apply_patch(root, store.read_file(patches.output, name), name)

@@ -1,0 +1,220 @@
+"""Doing one step: looked up by key, else built once, and registered.
+
+The order is fixed: first a slot, then the lock of the key, then the look-up again,
+since another process may have been quicker; then the work; then one transaction
+that makes output, derivation and realisation valid together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from fromager.derivations.derivation import Derivation, encode, resolve_inputs
+from fromager.derivations.realising.events import (
+    Reporter,
+    StepFailed,
+    StepFinished,
+    StepReused,
+    StepStarted,
+    Waiting,
+)
+from fromager.derivations.realising.instantiate import object_name
+from fromager.store import Realisation
+
+if TYPE_CHECKING:
+    from fromager.derivations.derivation import ResolvedDerivation
+    from fromager.store import Digest, LocalStore, ObjectInfo, StorePath, Transaction
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A derivation that is realised."""
+
+    derivation: Derivation
+    realisation: Realisation
+    reused: bool
+    """True if its output was in the store before this run."""
+
+    @property
+    def output(self) -> StorePath:
+        """The object that it gave."""
+        return self.realisation.output
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a step's work gave, inside the transaction that registers it."""
+
+    output: ObjectInfo
+    facts: tuple[tuple[str, str], ...] = ()
+
+
+class Postponed(Exception):
+    """A step cannot be done yet: it found out that it needs something more."""
+
+    def __init__(self, answer: tuple[str, ...]) -> None:
+        super().__init__(", ".join(answer))
+        self.answer = answer
+
+
+@dataclass
+class Steps:
+    """Does steps, each once, many at a time.
+
+    `jobs` bounds how many builds run at once; other work has threads of its own.
+    """
+
+    store: LocalStore
+    report: Reporter
+    jobs: int
+    level: str
+    clock: Callable[[], float] = time.time
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self._slots = asyncio.Semaphore(self.jobs)
+        self._threads = ThreadPoolExecutor(max_workers=self.jobs + 8)
+        self._tasks: dict[Digest, asyncio.Task[Step]] = {}
+
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """The result of `work`, done in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def close(self) -> None:
+        """Wait for the threads; nothing new may be begun."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def resolve(
+        self, derivation: Derivation, inputs: tuple[Step, ...]
+    ) -> ResolvedDerivation:
+        """The derivation with its inputs replaced by what these steps gave."""
+        outputs = {
+            step.derivation.digest: step.realisation.output_digest for step in inputs
+        }
+        return resolve_inputs(derivation, outputs)
+
+    def known(self, key: Digest) -> Realisation | None:
+        """The newest realisation of a key whose output is in the store."""
+        found = self.store.realisations(key)
+        return found[0] if found else None
+
+    async def step(
+        self,
+        derivation: Derivation,
+        inputs: tuple[Step, ...],
+        make: Callable[[Transaction, ResolvedDerivation], Made],
+        *,
+        builds: bool = False,
+    ) -> Step:
+        """The derivation realised: found in the store, or made by `make`.
+
+        `make` runs in a thread, holding the key's lock. `builds` means that it takes
+        one of the job slots.
+        """
+        resolved = self.resolve(derivation, inputs)
+        key = resolved.key
+        if key not in self._tasks:
+            self._tasks[key] = asyncio.create_task(
+                self._realise(derivation, resolved, inputs, make, builds)
+            )
+        return await asyncio.shield(self._tasks[key])
+
+    async def _realise(
+        self,
+        derivation: Derivation,
+        resolved: ResolvedDerivation,
+        inputs: tuple[Step, ...],
+        make: Callable[[Transaction, ResolvedDerivation], Made],
+        builds: bool,
+    ) -> Step:
+        found = self.known(resolved.key)
+        if found is not None:
+            return self._reused(derivation, found)
+        slot: AbstractAsyncContextManager[object]
+        slot = self._slots if builds else nullcontext()
+        async with slot:
+            return await self.in_thread(
+                lambda: self._locked(derivation, resolved, inputs, make)
+            )
+
+    def _locked(
+        self,
+        derivation: Derivation,
+        resolved: ResolvedDerivation,
+        inputs: tuple[Step, ...],
+        make: Callable[[Transaction, ResolvedDerivation], Made],
+    ) -> Step:
+        kind, subject = resolved.kind.value, resolved.subject
+        key = resolved.key
+        with self.store.build_lock(
+            key, lambda holder: self.report(Waiting(kind, subject, holder))
+        ):
+            found = self.known(key)
+            if found is not None:
+                return self._reused(derivation, found)
+            self.report(StepStarted(kind, subject))
+            started = self.clock()
+            try:
+                with self.store.transaction() as transaction:
+                    made = make(transaction, resolved)
+                    realisation = self.claim(
+                        transaction, resolved, inputs, made, started
+                    )
+            except Postponed:
+                raise
+            except Exception as error:
+                self.report(StepFailed(kind, subject, str(error)))
+                raise
+        self.report(
+            StepFinished(
+                kind, subject, realisation.duration, str(realisation.output)
+            )
+        )
+        return Step(derivation, realisation, reused=False)
+
+    def claim(
+        self,
+        transaction: Transaction,
+        resolved: ResolvedDerivation,
+        inputs: tuple[Step, ...],
+        made: Made,
+        started: float,
+    ) -> Realisation:
+        """Register what a derivation gave, with the derivation itself as an object."""
+        drv = transaction.add_bytes(
+            encode(resolved),
+            f"{object_name(resolved.subject)}-{resolved.kind.value}.drv",
+            references={step.output for step in inputs},
+        )
+        keys = {step.realisation.output_digest: step.realisation.key for step in inputs}
+        realisation = Realisation(
+            key=resolved.key,
+            derivation=drv.path,
+            kind=resolved.kind.value,
+            subject=resolved.subject,
+            output=made.output.path,
+            output_digest=made.output.digest,
+            level=self.level if resolved.option("sandbox") else "none-needed",
+            started=int(started),
+            duration=max(0.0, self.clock() - started),
+            inputs=tuple(
+                (role, keys[digest]) for role, digest in resolved.inputs if digest in keys
+            ),
+            facts=tuple(sorted(made.facts)),
+        )
+        transaction.register(realisation)
+        return realisation
+
+    def _reused(self, derivation: Derivation, found: Realisation) -> Step:
+        self.report(StepReused(found.kind, found.subject, str(found.output)))
+        return Step(derivation, found, reused=True)
+
