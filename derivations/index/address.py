@@ -1,0 +1,148 @@
+"""Addresses of indexes, and who is told which password.
+
+Credentials never leave this module except as the pair for one request: names,
+messages, cached files and derivations hold addresses without them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+from fromager.derivations.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+DEFAULT_NAME: Final = "default"
+_PORTS: Final = {"http": 80, "https": 443}
+_SECRET: Final = re.compile(r"(?<=//)[^/?#\s]*@")
+
+
+@dataclass(frozen=True, slots=True)
+class IndexUrl:
+    """An index of the simple repository API (PEP 503)."""
+
+    name: str
+    """Its identity: the address without credentials, or `default`."""
+    origin: str
+    """Where it was configured, for people."""
+    location: str | None
+    """The address without credentials, ending in a slash; None for the public index."""
+    credentials: tuple[str, str] | None = field(default=None, repr=False, compare=False)
+    """User and password."""
+
+    @classmethod
+    def parse(cls, text: str, origin: str, folder: Path) -> IndexUrl:
+        """An index from what was configured: a URL, or a path below `folder`.
+
+        Raises:
+            InputError: neither of the two, or a scheme other than http, https, file.
+        """
+        text = text.strip()
+        if text and "://" not in text and not text.startswith("file:"):
+            text = (folder / text).absolute().as_uri()
+        try:
+            parts = urlsplit(text)
+            _ = parts.port
+        except ValueError as error:
+            raise InputError(f"{redact(text)} ({origin}): {error}") from error
+        if parts.scheme not in {*_PORTS, "file"} or not (parts.netloc or parts.path):
+            raise InputError(
+                f"{redact(text)!r} ({origin}) is not the address of an index",
+                hint="Give a URL that begins with https://, http:// or file://",
+            )
+        location = without_credentials(urlunsplit(parts._replace(fragment="")))
+        location = location if location.endswith("/") else f"{location}/"
+        return cls(location, origin, location, _credentials(text))
+
+    @classmethod
+    def default(cls, origin: str = "built in") -> IndexUrl:
+        """The public index; its address is looked up when it is needed."""
+        return cls(DEFAULT_NAME, origin, None)
+
+    @property
+    def url(self) -> str:
+        """The address without credentials, ending in a slash."""
+        if self.location is not None:
+            return self.location
+        # Costs a quarter of a second: only a command that makes a request pays it.
+        from pypi_simple import PYPI_SIMPLE_ENDPOINT
+
+        return f"{PYPI_SIMPLE_ENDPOINT.rstrip('/')}/"
+
+    def project_url(self, project: str) -> str:
+        """Where the page of a project lies, given its normalised name."""
+        return f"{self.url}{quote(project)}/"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a folder on this machine."""
+        return self.location is not None and self.location.startswith("file:")
+
+
+class Credentials:
+    """Which user and password belong to which address."""
+
+    def __init__(
+        self,
+        indexes: Iterable[IndexUrl] = (),
+        hosts: Mapping[str, tuple[str, str]] | None = None,
+    ) -> None:
+        """`hosts` is what a netrc file says: host to user and password."""
+        self._indexes = [index for index in indexes if index.credentials]
+        self._hosts = dict(hosts or {})
+
+    def for_url(self, url: str) -> tuple[str, str] | None:
+        """The pair for a request; None if none was given for its origin.
+
+        An index's pair is sent to the index's own scheme, host and port only: never
+        along a redirect to another one. Of several the longest common path wins.
+        """
+        origin, path = _origin(url), urlsplit(url).path
+        best, best_length = None, -1
+        for index in self._indexes:
+            if _origin(index.url) == origin:
+                length = _common(urlsplit(index.url).path, path)
+                if length > best_length:
+                    best, best_length = index.credentials, length
+        return best or self._hosts.get(origin[1])
+
+    def __repr__(self) -> str:
+        return f"Credentials({len(self._indexes)} indexes, {len(self._hosts)} hosts)"
+
+
+def redact(text: str) -> str:
+    """The text with the credentials of every URL in it replaced by `***`."""
+    return _SECRET.sub("***@", text)
+
+
+def without_credentials(url: str) -> str:
+    """The URL without user and password."""
+    return _SECRET.sub("", url, count=1)
+
+
+def _credentials(url: str) -> tuple[str, str] | None:
+    user_info, at, _ = urlsplit(url).netloc.rpartition("@")
+    if not at:
+        return None
+    user, _, password = user_info.partition(":")
+    return unquote(user), unquote(password)
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    parts = urlsplit(url)
+    port = parts.port or _PORTS.get(parts.scheme)
+    return parts.scheme, (parts.hostname or "").lower(), port
+
+
+def _common(left: str, right: str) -> int:
+    count = 0
+    for a, b in zip(left.split("/"), right.split("/"), strict=False):
+        if a != b:
+            break
+        count += 1
+    return count
