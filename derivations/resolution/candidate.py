@@ -1,0 +1,106 @@
+"""What is known of a project: its files on an index, and their core metadata.
+
+Project names are normalised (PEP 503) everywhere below.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from packaging.version import Version
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A file of a project on an index: an sdist, or proof that a wheel exists."""
+
+    version: Version
+    filename: str
+    url: str
+    sha256: str | None = None
+    requires_python: str | None = None
+    """As the index says it, not parsed (PEP 503)."""
+    yanked: str | None = None
+    """Why it was yanked (PEP 592), empty where no reason was given; None: it is not."""
+    upload_time: datetime | None = None
+    """With a time zone (PEP 700)."""
+    size: int | None = None
+    """Bytes, where the index tells."""
+    wheel_only: bool = False
+    """The version has wheels only. It is never chosen, but named in explanations."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectReleases:
+    """All that an index says of one project, in any order."""
+
+    name: str
+    releases: tuple[Release, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What a release needs at run time, from its core metadata."""
+
+    requires_dist: tuple[Requirement, ...] = ()
+    requires_python: SpecifierSet | None = None
+    provides_extra: frozenset[str] = frozenset()
+    problem: str | None = None
+    """Why the release cannot be used: "its metadata cannot be read: …"."""
+
+    @classmethod
+    def from_fields(
+        cls,
+        requires_dist: Iterable[str] = (),
+        requires_python: str | None = None,
+        provides_extra: Iterable[str] = (),
+    ) -> Metadata:
+        """Metadata from field values; what breaks PEP 440 or 508 is a `problem`."""
+        try:
+            return cls(
+                tuple(Requirement(text) for text in requires_dist),
+                None if requires_python is None else SpecifierSet(requires_python),
+                frozenset(canonicalize_name(extra) for extra in provides_extra),
+            )
+        except (InvalidRequirement, InvalidSpecifier) as error:
+            reason = str(error).splitlines()[0]
+            return cls(problem=f"its metadata is invalid: {reason}")
+
+    @classmethod
+    def parse(cls, text: str) -> Metadata:
+        """Metadata from a METADATA or PKG-INFO file, any version of core metadata."""
+        fields: dict[str, list[str]] = {}
+        values: list[str] = []
+        for line in text.splitlines():
+            if not line.strip():
+                break
+            if line[0] in " \t":
+                if values:
+                    values[-1] += line
+                continue
+            name, _, value = line.partition(":")
+            values = fields.setdefault(name.strip().lower(), [])
+            values.append(value.strip())
+        return cls.from_fields(
+            fields.get("requires-dist", ()),
+            next(iter(fields.get("requires-python", ())), None),
+            fields.get("provides-extra", ()),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """All that a resolution may use. What is not in it was not asked yet."""
+
+    projects: Mapping[str, ProjectReleases | None]
+    """By name; None where no index has the project."""
+    metadata: Mapping[tuple[str, Version], Metadata]
