@@ -1,0 +1,260 @@
+"""Source archives, unpacked so that nothing but their content can come of it.
+
+Stricter than PEP 706: a member that would lie, or point, outside of the one
+top-level folder makes the archive unusable, and only the owner's executable bit is
+kept of modes. The outcome does not depend on the umask, the user or the time.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import closing
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Final, NamedTuple
+
+from fromager.derivations.errors import UnsafeArchive
+from fromager.derivations.sources.members import (
+    LINK_LIMIT,
+    Limits,
+    Member,
+    MemberKind,
+    check_size,
+    members,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = [
+    "DEFAULT_LIMITS",
+    "Limits",
+    "MetadataFiles",
+    "Unpacked",
+    "metadata_files",
+    "pkg_info",
+    "unpack",
+]
+
+DEFAULT_LIMITS: Final = Limits()
+METADATA_LIMIT: Final = 16 << 20
+"""Bytes that a PKG-INFO or pyproject.toml may have."""
+
+_CHUNK: Final = 1 << 20
+_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """What came out of an archive."""
+
+    root: Path
+    """The one top-level folder."""
+    newest: int
+    """The newest modification time of any member, seconds since the epoch; else 0."""
+
+
+class MetadataFiles(NamedTuple):
+    """The two files in which a source distribution describes itself."""
+
+    pkg_info: bytes | None
+    pyproject: bytes | None
+
+
+def unpack(
+    archive: Path, filename: str, target: Path, limits: Limits = DEFAULT_LIMITS
+) -> Unpacked:
+    """Unpack a source distribution into `target`, a folder that is made for it.
+
+    `filename` says what the archive is called, and so its format. After an error
+    `target` may hold a part of the content, and never anything outside of it.
+
+    Raises:
+        UnsafeArchive: broken, cut short or empty; not exactly one top-level folder;
+            a member that would leave it, or that is there twice; a device or pipe;
+            more than the limits allow.
+    """
+    target.mkdir()
+    writer = _Writer(target, filename, limits)
+    newest = 0
+    with closing(members(archive, filename, limits)) as found:
+        for member in found:
+            writer.add(member)
+            newest = max(newest, member.mtime)
+    top = writer.top_level()
+    if not top:
+        raise UnsafeArchive(filename, "it is empty")
+    if list(top.values()) != [MemberKind.DIRECTORY]:
+        names = ", ".join(sorted(top)[:5]) + (", …" if len(top) > 5 else "")
+        reason = f"one top-level folder was expected, found {names}"
+        raise UnsafeArchive(filename, reason)
+    return Unpacked(target / next(iter(top)), newest)
+
+
+def metadata_files(
+    archive: Path, filename: str, limits: Limits = DEFAULT_LIMITS
+) -> MetadataFiles:
+    """`PKG-INFO` and `pyproject.toml` of the top-level folder, nothing unpacked.
+
+    Reads no further than to the second of them.
+
+    Raises:
+        UnsafeArchive: broken, a bomb, or one of the two is no plain file.
+    """
+    found: dict[str, bytes] = {}
+    with closing(members(archive, filename, limits)) as entries:
+        for member in entries:
+            parts = [part for part in member.name.split("/") if part not in ("", ".")]
+            if len(parts) != 2 or parts[1] not in ("PKG-INFO", "pyproject.toml"):
+                continue
+            if member.kind is not MemberKind.FILE or member.size > METADATA_LIMIT:
+                raise UnsafeArchive(filename, f"{member.name!r} is no plain text file")
+            with member.open() as stream:
+                found[parts[1]] = stream.read()
+            if len(found) == 2:
+                break
+    return MetadataFiles(found.get("PKG-INFO"), found.get("pyproject.toml"))
+
+
+def pkg_info(archive: Path, filename: str) -> bytes | None:
+    """The `PKG-INFO` of a source distribution, or None if it has none.
+
+    Raises:
+        UnsafeArchive: as `metadata_files`.
+    """
+    return metadata_files(archive, filename).pkg_info
+
+
+class _Writer:
+    """Writes members below a folder that nobody else writes to.
+
+    What lies where is known from `_kinds` alone: the file system is never asked, so
+    no link can be followed.
+    """
+
+    def __init__(self, target: Path, filename: str, limits: Limits) -> None:
+        self._target, self._filename, self._limits = target, filename, limits
+        self._kinds: dict[str, MemberKind] = {}
+        self._executable: set[str] = set()
+        self._bytes = 0
+
+    def top_level(self) -> dict[str, MemberKind]:
+        return {name: kind for name, kind in self._kinds.items() if "/" not in name}
+
+    def add(self, member: Member) -> None:
+        parts = self._parts(member.name)
+        if not parts:
+            # "./", as `tar -c .` writes it; anything else must have a name.
+            if member.kind is not MemberKind.DIRECTORY:
+                raise self._refusal(f"a {member.kind.value} has no name")
+            return
+        path = "/".join(parts)
+        known = self._kinds.get(path)
+        if known is not None:
+            if known is member.kind is MemberKind.DIRECTORY:
+                return
+            raise self._refusal(f"{path!r} is there twice")
+        try:
+            self._make_parents(path, parts[:-1])
+            self._write(path, member)
+        except OSError as error:
+            if error.errno not in (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL):
+                raise
+            raise self._refusal(f"{path!r} cannot name a file") from error
+
+    def _parts(self, name: str) -> list[str]:
+        parts = [part for part in name.split("/") if part not in ("", ".")]
+        if name.startswith("/") or ".." in parts:
+            raise self._refusal(f"{name!r} leads out of the tree")
+        if len(parts) > self._limits.depth:
+            raise self._refusal(f"folders nest deeper than {self._limits.depth}")
+        if "\0" in name:
+            raise self._refusal(f"{name!r} cannot name a file")
+        return parts
+
+    def _make_parents(self, path: str, parents: list[str]) -> None:
+        parent = "/".join(parents)
+        known = self._kinds.get(parent)
+        if not parents or known is MemberKind.DIRECTORY:
+            return
+        if known is not None:
+            raise self._refusal(f"{path!r} lies below a {known.value}")
+        self._make_parents(parent, parents[:-1])
+        self._make_directory(parent)
+
+    def _make_directory(self, path: str) -> None:
+        self._register(path, MemberKind.DIRECTORY)
+        place = self._target / path
+        place.mkdir()
+        place.chmod(0o755)
+
+    def _register(self, path: str, kind: MemberKind) -> None:
+        self._kinds[path] = kind
+        if len(self._kinds) > self._limits.files:
+            raise self._refusal(
+                f"it holds more than {self._limits.files} files",
+                hint="Raise the limits for unpacking if the archive is to be trusted",
+            )
+
+    def _write(self, path: str, member: Member) -> None:
+        match member.kind:
+            case MemberKind.DIRECTORY:
+                self._make_directory(path)
+            case MemberKind.FILE:
+                self._register(path, MemberKind.FILE)
+                self._grow(member.size)
+                with member.open() as stream:
+                    self._create(path, member.executable, stream)
+            case MemberKind.LINK:
+                self._register(path, MemberKind.LINK)
+                self._check_link(path, member.target)
+                (self._target / path).symlink_to(member.target)
+            case MemberKind.HARD_LINK:
+                self._register(path, MemberKind.FILE)
+                self._copy(path, member.target)
+
+    def _grow(self, size: int) -> None:
+        # Sparse files and hard links make more of little than the reader can see.
+        self._bytes += size
+        check_size(self._filename, self._bytes, self._bytes, self._limits)
+
+    def _create(self, path: str, executable: bool, content: IO[bytes]) -> None:
+        mode = 0o755 if executable else 0o644
+        descriptor = os.open(self._target / path, _CREATE, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, mode)
+            while chunk := content.read(_CHUNK):
+                file.write(chunk)
+        if executable:
+            self._executable.add(path)
+
+    def _copy(self, path: str, target: str) -> None:
+        source = "/".join(self._parts(target))
+        if self._kinds.get(source) is not MemberKind.FILE or source == path:
+            reason = f"{path!r} is a hard link to {target!r}, no file before it"
+            raise self._refusal(reason)
+        self._grow((self._target / source).stat().st_size)
+        with (self._target / source).open("rb") as content:
+            self._create(path, source in self._executable, content)
+
+    def _check_link(self, path: str, target: str) -> None:
+        """Refuse a link that could lead out of the top-level folder.
+
+        `..` may only come first: there it leads up from a real folder. After a name,
+        which may itself be a link, nothing could be said.
+        """
+        parts = [part for part in target.split("/") if part not in ("", ".")]
+        ups = next((i for i, part in enumerate(parts) if part != ".."), len(parts))
+        depth = path.count("/") - 1
+        if (
+            target.startswith("/")
+            or not target
+            or "\0" in target
+            or len(target) > LINK_LIMIT
+            or ups > depth
+            or ".." in parts[ups:]
+        ):
+            raise self._refusal(f"{path!r} is a link to {target!r}, out of the tree")
+
+    def _refusal(self, reason: str, *, hint: str | None = None) -> UnsafeArchive:
+        return UnsafeArchive(self._filename, reason, hint=hint)
