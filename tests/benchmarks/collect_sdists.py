@@ -11,12 +11,9 @@ all that it built become the new lock.
 Files come through pip, with the index that pip is configured for.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -79,9 +76,9 @@ def pins_built_by_uv(python: str, workloads: Iterable[Path]) -> set[str]:
         with tempfile.TemporaryDirectory() as scratch:
             cache = Path(scratch, "cache")
             run(
-                ["uv", "pip", "install", "--quiet", "--no-binary", ":all:"]
-                + ["--python", python, "--target", f"{scratch}/target"]
-                + ["--cache-dir", str(cache), "--requirements", str(workload)]
+                *("uv", "pip", "install", "--quiet", "--no-binary", ":all:"),
+                *("--python", python, "--target", f"{scratch}/target"),
+                *("--cache-dir", str(cache), "--requirements", str(workload)),
             )
             for wheel in cache.glob("sdists-v*/**/*.whl"):
                 # Test data of the packages themselves may hold wheels, too.
@@ -101,11 +98,11 @@ def fetch(python: str, folder: Path, pins: Mapping[str, str | None]) -> Iterator
             Path(scratch, "requirements.txt").write_text(line)
             # Only this package from source: pip asks it for its metadata, and
             # wheels of the build tools are all that is needed for an answer.
-            name = re.split("==", pin)[0]
+            name = pin.partition("==")[0]
             run(
-                [python, "-m", "pip", "download", "--quiet", "--no-deps"]
-                + ["--no-binary", name, "--dest", f"{scratch}/files"]
-                + ["--requirement", f"{scratch}/requirements.txt"]
+                *(python, "-m", "pip", "download", "--quiet", "--no-deps"),
+                *("--no-binary", name, "--dest", f"{scratch}/files"),
+                *("--requirement", f"{scratch}/requirements.txt"),
             )
             (file,) = Path(scratch, "files").iterdir()
             file.rename(folder / file.name)
@@ -129,7 +126,7 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def run(command: list[str]) -> None:
+def run(*command: str) -> None:
     """Runs a command; the script ends with its output if it fails."""
     # PYTHONPATH found this module; no backend may see it.
     env = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
