@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import closing
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
@@ -20,7 +19,7 @@ from fromager.derivations.sources.members import (
     Member,
     MemberKind,
     check_size,
-    members,
+    opened,
 )
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ def unpack(
     target.mkdir()
     writer = _Writer(target, filename, limits)
     newest = 0
-    with closing(members(archive, filename, limits)) as found:
+    with opened(archive, filename, limits) as found:
         for member in found:
             writer.add(member)
             newest = max(newest, member.mtime)
@@ -102,7 +101,7 @@ def metadata_files(
         UnsafeArchive: broken, a bomb, or one of the two is no plain file.
     """
     found: dict[str, bytes] = {}
-    with closing(members(archive, filename, limits)) as entries:
+    with opened(archive, filename, limits) as entries:
         for member in entries:
             parts = [part for part in member.name.split("/") if part not in ("", ".")]
             if len(parts) != 2 or parts[1] not in ("PKG-INFO", "pyproject.toml"):

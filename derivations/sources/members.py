@@ -9,7 +9,7 @@ from __future__ import annotations
 import calendar
 import io
 import stat
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import IO, TYPE_CHECKING, Final
@@ -80,40 +80,25 @@ class Member:
     """The content of a file; to be read before the next member is asked for."""
 
 
-def members(
-    archive: Path, filename: str, limits: Limits
-) -> Generator[Member, None, None]:
-    """All members of an archive; the format is that which `filename` ends with.
+@contextmanager
+def opened(archive: Path, filename: str, limits: Limits) -> Iterator[Iterator[Member]]:
+    """All members of an archive, to be used within the `with` block.
+
+    The format is that which `filename` ends with. Whatever goes wrong with the archive
+    while its members are read, in the block as well, is one error.
 
     Raises:
         UnsafeArchive: another format, broken, cut short, encrypted, a bomb, or with
             members that are no files, folders or links.
     """
-    lower = filename.lower()
-    with _reading(filename):
-        if lower.endswith(".zip"):
-            yield from _zip_members(archive, filename, limits)
-            return
-        for suffix, compression in TAR_SUFFIXES.items():
-            if lower.endswith(suffix):
-                yield from _tar_members(archive, filename, compression, limits)
-                return
-    raise UnsafeArchive(
-        filename,
-        "is no archive of a known format",
-        hint="Source distributions are .tar.gz, .tar.xz, .tar.bz2 or .zip files",
-    )
-
-
-@contextmanager
-def _reading(filename: str) -> Iterator[None]:
     import tarfile
     import zipfile
     import zlib
     from lzma import LZMAError
 
     try:
-        yield
+        with closing(_members(archive, filename, limits)) as found:
+            yield found
     except (
         tarfile.TarError,
         zipfile.BadZipFile,
@@ -134,6 +119,24 @@ def _reading(filename: str) -> Iterator[None]:
             raise
         reason = f"it is broken or cut short: {error}"
         raise UnsafeArchive(filename, reason) from error
+
+
+def _members(
+    archive: Path, filename: str, limits: Limits
+) -> Generator[Member, None, None]:
+    lower = filename.lower()
+    if lower.endswith(".zip"):
+        yield from _zip_members(archive, filename, limits)
+        return
+    for suffix, compression in TAR_SUFFIXES.items():
+        if lower.endswith(suffix):
+            yield from _tar_members(archive, filename, compression, limits)
+            return
+    raise UnsafeArchive(
+        filename,
+        "is no archive of a known format",
+        hint="Source distributions are .tar.gz, .tar.xz, .tar.bz2 or .zip files",
+    )
 
 
 def _tar_members(
