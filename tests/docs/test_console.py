@@ -1,0 +1,106 @@
+"""Every console session of the README and of the docs is run, and prints what it says.
+
+They run against an index on loopback with stand-ins: tiny projects with the names
+and the requirements of those that the pages build.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from support import console
+from support.index import local_index
+from support.tiny_projects import sdist, sdist_name
+
+ROOT: Final = Path(__file__).parents[2]
+PAGES: Final = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+TIMEOUT: Final = 300.0
+NETWORK_TIMEOUT: Final = 1800.0
+KEPT: Final = (
+    *("CI", "LANG", "http_proxy", "https_proxy", "no_proxy"),
+    *("PIP_CERT", "PIP_INDEX_URL", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"),
+    *("FROMAGER_INDEX_URL", "UV_DEFAULT_INDEX"),
+)
+"""Variables that say how the network is reached."""
+
+BLOCKS: Final = tuple(block for page in PAGES for block in console.blocks(page, ROOT))
+
+
+def pages_with(name: str) -> list[str]:
+    return sorted({block.page for block in BLOCKS if block.name == name})
+
+
+def session(page: str, name: str) -> list[console.Command]:
+    chosen = [b for b in BLOCKS if b.page == page and b.name == name]
+    return [command for block in chosen for command in console.commands(block)]
+
+
+@pytest.fixture(scope="session")
+def stand_ins() -> Iterator[str]:
+    """The address of the index with the stand-ins."""
+    tool = {"build_requires": ["setuptools"], "backend": "setuptools.build_meta"}
+    projects: list[tuple[str, str, dict[str, Any]]] = [
+        ("setuptools", "84.2.1", {"offers": "setuptools.build_meta"}),
+        ("pbr", "7.1.3", tool),
+        ("stevedore", "5.10.0", tool),
+        ("iniconfig", "2.3.1", {}),
+    ]
+    files = {}
+    for name, version, options in projects:
+        files[sdist_name(name, version)] = sdist(name, version, **options)
+    with local_index(files) as index:
+        yield index.url
+
+
+def environment(home: Path) -> dict[str, str]:
+    """What a user's shell has; nothing that would change what is printed."""
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    commands = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    temporary = home / "tmp"
+    temporary.mkdir()
+    return {
+        **kept,
+        "HOME": str(home),
+        "PATH": commands,
+        "TMPDIR": str(temporary),
+        "FROMAGER_STORE": str(home / "store"),
+        "TERM": "dumb",
+    }
+
+
+@pytest.mark.parametrize("page", pages_with(console.OFFLINE))
+def test_a_page_prints_what_it_says(page: str, stand_ins: str, tmp_path: Path) -> None:
+    commands = session(page, console.OFFLINE)
+    work, home = tmp_path / "work", tmp_path / "home"
+    work.mkdir()
+    home.mkdir()
+    index = dict.fromkeys(
+        ("FROMAGER_INDEX_URL", "PIP_INDEX_URL", "UV_DEFAULT_INDEX"), stand_ins
+    )
+
+    outcomes = console.run(commands, work, environment(home) | index, TIMEOUT)
+
+    assert not (found := console.failures(commands, outcomes)), "\n\n".join(found)
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("page", pages_with(console.NETWORK))
+def test_a_page_that_needs_the_index_prints_what_it_says(
+    page: str, tmp_path: Path
+) -> None:
+    commands = session(page, console.NETWORK)
+    work, home = tmp_path / "work", tmp_path / "home"
+    work.mkdir()
+    home.mkdir()
+
+    outcomes = console.run(commands, work, environment(home), NETWORK_TIMEOUT)
+
+    assert not (found := console.failures(commands, outcomes)), "\n\n".join(found)
+
+
+def test_every_session_is_run() -> None:
+    assert console.stray_sessions(BLOCKS) == []
