@@ -1,0 +1,156 @@
+"""Files of the machine: their status, read fast, and their content, read rarely."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from fromager.store import blob_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from fromager.store import Digest
+
+_BIG: Final = 256 * 1024
+_BYTECODE: Final = "__pycache__"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A file or symbolic link as its status tells it, content unread."""
+
+    path: str
+    status: str
+    """Equal as long as the content is, for all that the file system knows."""
+    is_link: bool
+    is_executable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All files and folders at and below some paths, sorted by path."""
+
+    items: tuple[Item, ...]
+    folders: tuple[str, ...]
+
+
+def scan(
+    folders: Iterable[str], files: Iterable[str], hidden: Iterable[str]
+) -> Listing:
+    """The files of some folders without those that are hidden, and some more files.
+
+    Compiled bytecode is left out: an interpreter checks it against its source.
+    What cannot be read is left out too, since no build can read it.
+    """
+    items: dict[str, Item] = {}
+    seen: set[str] = set()
+    pending = list(folders)
+    without = frozenset(hidden)
+    while pending:
+        folder = pending.pop()
+        if folder in seen or folder in without:
+            continue
+        seen.add(folder)
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        if entry.name != _BYTECODE:
+                            pending.append(entry.path)
+                    else:
+                        status = entry.stat(follow_symlinks=False)
+                        items[entry.path] = _item(entry.path, status)
+        except OSError:
+            continue
+    for path in files:
+        try:
+            items[path] = _item(path, os.stat(path))
+        except OSError:
+            continue
+    return Listing(tuple(items[path] for path in sorted(items)), tuple(sorted(seen)))
+
+
+def folder_states(folders: Iterable[str], files: Iterable[str]) -> bytes:
+    """Equal as long as none of these folders and files changed."""
+    found: list[str | int] = []
+    for path in (*folders, *files):
+        found.append(path)
+        try:
+            status = os.stat(path)
+        except OSError:
+            found.append("absent")
+        else:
+            found += status.st_ino, status.st_size, status.st_mtime_ns
+            found.append(status.st_ctime_ns)
+    return repr(found).encode()
+
+
+def states(items: Iterable[Item]) -> bytes:
+    """One line for each file: equal as long as none of them changed."""
+    return os.fsencode("\n".join(f"{item.path} {item.status}" for item in items))
+
+
+def contents(
+    items: Iterable[Item], known: Mapping[str, tuple[str, Digest]]
+) -> dict[str, Digest]:
+    """The digest of each file's bytes or link's target, by path.
+
+    A file whose status is the `known` one is not read again.
+    """
+    found = {}
+    for item in items:
+        status, digest = known.get(item.path, ("", None))
+        if digest is None or status != item.status:
+            digest = _content(item)
+        if digest is not None:
+            found[item.path] = digest
+    return found
+
+
+def _item(path: str, status: os.stat_result) -> Item:
+    return Item(
+        path,
+        _status(status),
+        stat.S_ISLNK(status.st_mode),
+        bool(status.st_mode & 0o111),
+    )
+
+
+def _status(status: os.stat_result) -> str:
+    return (
+        f"{status.st_mode:o} {status.st_ino} {status.st_size} "
+        f"{status.st_mtime_ns} {status.st_ctime_ns}"
+    )
+
+
+def _content(item: Item) -> Digest | None:
+    try:
+        if item.is_link:
+            return blob_digest(os.fsencode(os.readlink(item.path)))
+        return _file_digest(item.path)
+    except OSError:
+        return None
+
+
+def _file_digest(path: str) -> Digest | None:
+    from fromager.store import Digest
+
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        if status.st_size >= _BIG:
+            from blake3 import blake3
+
+            # Mapped, not read: the libraries of a machine are hundreds of megabytes.
+            return Digest(blake3().update_mmap(path).digest())
+        content = bytearray()
+        while chunk := os.read(descriptor, _BIG):
+            content += chunk
+        return blob_digest(bytes(content))
+    finally:
+        os.close(descriptor)
