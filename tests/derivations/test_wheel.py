@@ -30,7 +30,7 @@ from support.wheels import WHEEL_TEXT, WheelMaker, record_row
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from _typeshed import Buffer
+    from _typeshed import ReadableBuffer
 
 ONE = Version("1.0")
 EPOCH = 1_600_000_001
@@ -280,12 +280,12 @@ def test_a_wheel_written_as_a_stream_is_accepted(tmp_path: Path) -> None:
         def writable(self) -> bool:
             return True
 
-        def write(self, data: Buffer, /) -> int:
+        def write(self, data: ReadableBuffer, /) -> int:
             self.content += bytes(data)
             return len(bytes(data))
 
     pipe = Pipe()
-    with zipfile.ZipFile(pipe, "w") as archive:  # type: ignore[arg-type]
+    with zipfile.ZipFile(pipe, "w") as archive:
         for name, content in WheelMaker().members().items():
             archive.writestr(name, content)
     check(tmp_path, pipe.content)
