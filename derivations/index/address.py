@@ -109,7 +109,7 @@ class Credentials:
                 length = _common(urlsplit(index.url).path, path)
                 if length > best_length:
                     best, best_length = index.credentials, length
-        return best or self._hosts.get(origin[1])
+        return best or self._hosts.get(origin[1]) or self._hosts.get("default")
 
     def __repr__(self) -> str:
         return f"Credentials({len(self._indexes)} indexes, {len(self._hosts)} hosts)"
@@ -123,6 +123,24 @@ def redact(text: str) -> str:
 def without_credentials(url: str) -> str:
     """The URL without user and password."""
     return _SECRET.sub("", url, count=1)
+
+
+def netrc_hosts(path: Path | None) -> Mapping[str, tuple[str, str]]:
+    """User and password of each host in a netrc file, which need not exist.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    if path is None or not path.is_file():
+        return {}
+    import netrc
+
+    try:
+        hosts = netrc.netrc(path).hosts
+    except (OSError, UnicodeDecodeError, netrc.NetrcParseError):
+        # Not chained: the parser's own message may quote a password.
+        raise InputError(f"{path}: cannot be read as a netrc file") from None
+    return {host: (login, password) for host, (login, _, password) in hosts.items()}
 
 
 def _credentials(url: str) -> tuple[str, str] | None:

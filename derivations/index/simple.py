@@ -113,7 +113,7 @@ def _html_files(content: bytes, content_type: str, url: str) -> tuple[ProjectFil
     listing = read_anchors(text)
     if listing.version is not None:
         _check_version(listing.version, url)
-    base = urljoin(url, listing.base) if listing.base else url
+    base = (_resolve(listing.base, url) if listing.base else None) or url
     found = (_html_file(attributes, label, base) for attributes, label in listing.links)
     files = tuple(file for file in found if file is not None)
     if not files and (listing.is_application or not listing.is_html):

@@ -162,7 +162,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _project(self, project: str) -> None:
         files = self.index.files(project)
         if not files:
-            self._answer(404, b"no such project")
+            held = self.index.cache_control
+            headers = {} if held is None else {"Cache-Control": held}
+            self._answer(404, b"no such project", headers)
         elif self._form() == "json":
             rows = [self._json_row(name, hosted) for name, hosted in files]
             versions = sorted({version_of(name) for name, _ in files})

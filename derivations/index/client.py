@@ -1,0 +1,321 @@
+"""What indexes say of projects: from the cache while it is fresh, else asked anew."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TYPE_CHECKING, Final, Protocol
+
+from fromager.derivations.errors import InputError, InvalidDerivation, NetworkError
+from fromager.derivations.index.download import Downloader
+from fromager.derivations.index.local import LocalTransport, is_unchanged
+from fromager.derivations.index.page import dump_page, load_page, page_digest
+from fromager.derivations.index.page_cache import CacheHeader, PageCache
+from fromager.derivations.index.retries import Retries
+from fromager.derivations.index.simple import ACCEPT, MAX_PAGE_SIZE, parse_page
+from fromager.store import blob_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from fromager.derivations.index.address import IndexUrl
+    from fromager.derivations.index.page import ProjectPage
+    from fromager.derivations.index.transport import Answer, HttpSettings, Transport
+    from fromager.store import Digest
+
+DEFAULT_FRESHNESS: Final = 600.0
+"""Seconds for which a page is fresh where its server does not say."""
+
+ABSENT: Final = b"no index has this project"
+
+
+class Freshness(Enum):
+    """When a page in the cache is good enough."""
+
+    CACHED = "cached"
+    """While it is fresh."""
+    REFRESH = "refresh"
+    """If this client itself has asked whether it changed."""
+    OFFLINE = "offline"
+    """Always; nothing is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class CachedPage:
+    """A project's page, and how long it holds."""
+
+    page: ProjectPage
+    digest: Digest
+    """Names what the page says: equal digests, equal answers."""
+    fresh_until: float
+    """Seconds since the epoch."""
+    url: str
+    """Where it came from, without credentials."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peek:
+    """What the cache knows without reading a page."""
+
+    digest: Digest
+    fresh: bool
+    """Whether `lookup` would answer with this digest without a request."""
+
+
+class IndexClient(Protocol):
+    """What knows the projects of the configured indexes."""
+
+    def lookup(self, project: str) -> CachedPage | None:
+        """The page of a project, by its normalised name; None if no index has it.
+
+        Of several indexes the first that has the project answers for it alone, so
+        that nobody can add files to it on another one.
+
+        Raises:
+            NetworkError: an index that comes before the answer cannot be asked.
+        """
+        ...
+
+    def peek(self, project: str) -> Peek | None:
+        """What `lookup` would answer from the cache; None if nothing is there."""
+        ...
+
+    def download(
+        self,
+        url: str,
+        target: Path,
+        *,
+        sha256: str | None = None,
+        size: int | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> str:
+        """Fetch a file to `target`, check it, and give its SHA-256 in hex."""
+        ...
+
+
+class HttpIndexClient:
+    """An `IndexClient` with a cache on disk; used by many threads at once."""
+
+    def __init__(
+        self,
+        indexes: Sequence[IndexUrl],
+        cache: PageCache,
+        connect: Callable[[], Transport],
+        policy: Freshness = Freshness.CACHED,
+        retries: Retries | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`indexes` are in order of priority.
+
+        `connect` is called once, before the first request over a network. `clock`
+        gives seconds since the epoch.
+        """
+        self._indexes, self._cache, self._connect = tuple(indexes), cache, connect
+        self._policy, self._clock = policy, clock
+        self._retries = retries or Retries()
+        self._known: dict[tuple[str, str], CachedPage | None] = {}
+        self._local = LocalTransport()
+        self._remote: Transport | None = None
+        self._lock = threading.Lock()
+
+    def lookup(self, project: str) -> CachedPage | None:
+        """See `IndexClient.lookup`."""
+        _check_project(project)
+        for index in self._indexes:
+            found = self.page(index, project)
+            if found is not None:
+                return found
+        return None
+
+    def page(self, index: IndexUrl, project: str) -> CachedPage | None:
+        """What one index says of a project; None if it does not have it.
+
+        Raises:
+            NetworkError: the index cannot be asked, or answers with no project page.
+        """
+        known = (index.name, project)
+        if known not in self._known:
+            self._known[known] = self._cached(index, project)
+        return self._known[known]
+
+    def peek(self, project: str) -> Peek | None:
+        """See `IndexClient.peek`."""
+        _check_project(project)
+        fresh = True
+        for index in self._indexes:
+            header = self._cache.header(index.name, project)
+            if header is None:
+                return None
+            fresh = fresh and self._is_good(index, project, header)
+            if header.digest is not None:
+                return Peek(header.digest, fresh)
+        return Peek(blob_digest(ABSENT), fresh)
+
+    def download(
+        self,
+        url: str,
+        target: Path,
+        *,
+        sha256: str | None = None,
+        size: int | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> str:
+        """Fetch a file; see `Downloader.download`."""
+        downloader = Downloader(self.transport, self._retries)
+        return downloader.download(
+            url, target, sha256=sha256, size=size, progress=progress
+        )
+
+    def transport(self, url: str) -> Transport:
+        """What makes requests for a URL.
+
+        Raises:
+            NetworkError: it lies on a network, and none is to be used.
+        """
+        if url.startswith("file:"):
+            return self._local
+        if self._policy is Freshness.OFFLINE:
+            raise NetworkError(
+                url,
+                "not in the cache, and the network is not to be used",
+                hint="Run the same command once with the network",
+            )
+        with self._lock:
+            if self._remote is None:
+                self._remote = self._connect()
+            return self._remote
+
+    def close(self) -> None:
+        """Close connections; the client can be used again."""
+        if self._remote is not None:
+            self._remote.close()
+
+    def _is_good(self, index: IndexUrl, project: str, header: CacheHeader) -> bool:
+        if index.is_local:
+            return is_unchanged(index.project_url(project), header.etag)
+        match self._policy:
+            case Freshness.OFFLINE:
+                return True
+            case Freshness.REFRESH:
+                return (index.name, project) in self._known
+            case Freshness.CACHED:
+                return self._clock() < header.fresh_until
+
+    def _cached(self, index: IndexUrl, project: str) -> CachedPage | None:
+        entry = self._cache.load(index.name, project)
+        old = None
+        if entry is not None:
+            header, content = entry
+            if header.digest is None:
+                if self._is_good(index, project, header):
+                    return None
+            else:
+                old = _read(header, content)
+                if old is not None and self._is_good(index, project, header):
+                    return old
+        return self._ask(index, project, old, entry[0] if old and entry else None)
+
+    def _ask(
+        self,
+        index: IndexUrl,
+        project: str,
+        old: CachedPage | None,
+        header: CacheHeader | None,
+    ) -> CachedPage | None:
+        url = index.project_url(project)
+        headers = {"Accept": ACCEPT, "Accept-Encoding": "gzip, deflate"}
+        if header is not None and header.etag is not None:
+            headers["If-None-Match"] = header.etag
+        elif header is not None and header.modified is not None:
+            headers["If-Modified-Since"] = header.modified
+        transport = self.transport(url)
+
+        def attempt() -> CachedPage | None:
+            with transport.open(url, headers, decode=True) as answer:
+                return self._answered(answer, index.name, project, old)
+
+        return self._retries.run(url, attempt)
+
+    def _answered(
+        self, answer: Answer, index: str, project: str, old: CachedPage | None
+    ) -> CachedPage | None:
+        until = self._clock() + _lifetime(answer.headers)
+        header = CacheHeader(
+            None,
+            until,
+            answer.headers.get("ETag"),
+            answer.headers.get("Last-Modified"),
+            answer.url,
+        )
+        if answer.status in {404, 410}:
+            self._cache.save(index, project, header, b"")
+            return None
+        if answer.status == 304 and old is not None:
+            page = replace(old, fresh_until=until)
+        elif answer.status == 200:
+            content = _body(answer)
+            kind = answer.headers.get("Content-Type") or ""
+            read = parse_page(content, kind, answer.url, project)
+            page = CachedPage(read, page_digest(read), until, answer.url)
+        else:
+            raise NetworkError(answer.url, f"the server answered {answer.status}")
+        header = replace(header, digest=page.digest)
+        self._cache.save(index, project, header, dump_page(page.page))
+        return page
+
+
+def open_client(
+    indexes: Sequence[IndexUrl],
+    settings: HttpSettings,
+    cache: Path,
+    policy: Freshness = Freshness.CACHED,
+    retries: Retries | None = None,
+) -> HttpIndexClient:
+    """A client for these indexes, whose pages are kept below the folder `cache`."""
+
+    def connect() -> Transport:
+        from fromager.derivations.index.http_transport import HttpTransport
+
+        return HttpTransport(settings, indexes, time.time)
+
+    return HttpIndexClient(indexes, PageCache(cache), connect, policy, retries)
+
+
+def _check_project(project: str) -> None:
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", project):
+        raise InputError(f"{project!r} is not the normalised name of a project")
+
+
+def _read(header: CacheHeader, content: bytes) -> CachedPage | None:
+    try:
+        page = load_page(content)
+    except InvalidDerivation:
+        return None
+    assert header.digest is not None
+    return CachedPage(page, header.digest, header.fresh_until, header.url)
+
+
+def _body(answer: Answer) -> bytes:
+    content = bytearray()
+    for chunk in answer.body:
+        content += chunk
+        if len(content) > MAX_PAGE_SIZE:
+            limit = MAX_PAGE_SIZE >> 20
+            raise NetworkError(answer.url, f"the page is larger than {limit} MiB")
+    return bytes(content)
+
+
+def _lifetime(headers: Mapping[str, str]) -> float:
+    """Seconds for which an answer is fresh (RFC 9111, section 4.2)."""
+    directives = (headers.get("Cache-Control") or "").lower().replace(" ", "")
+    if re.search(r"(^|,)no-(cache|store)(,|$)", directives):
+        return 0.0
+    found = re.search(r"(?:^|,)max-age=(\d+)", directives)
+    if found is None:
+        return DEFAULT_FRESHNESS
+    age = headers.get("Age") or ""
+    return max(0.0, float(found[1]) - (float(age) if age.isdigit() else 0.0))

@@ -1,0 +1,273 @@
+"""Requests over HTTP by urllib3, whose pools are made for many threads.
+
+Importing this costs a tenth of a second: only what makes a request does it.
+"""
+
+from __future__ import annotations
+
+import base64
+import email.utils
+import ssl
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote, urljoin, urlsplit
+
+import certifi
+import urllib3
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    DecodeError,
+    HTTPError,
+    IncompleteRead,
+    InvalidHeader,
+    LocationParseError,
+    LocationValueError,
+    NewConnectionError,
+    ProxyError,
+    ReadTimeoutError,
+    SSLError,
+)
+
+from fromager.derivations.errors import InputError, NetworkError
+from fromager.derivations.index.address import (
+    Credentials,
+    netrc_hosts,
+    redact,
+    without_credentials,
+)
+from fromager.derivations.index.proxies import proxy_for
+from fromager.derivations.index.transport import Answer, Transient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from urllib3 import BaseHTTPResponse, PoolManager
+
+    from fromager.derivations.index.address import IndexUrl
+    from fromager.derivations.index.transport import HttpSettings
+
+CHUNK: Final = 1 << 17
+MAX_REDIRECTS: Final = 10
+CONNECTIONS_PER_HOST: Final = 16
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+_LOGIN_HINT: Final = (
+    "Give user and password in the address of the index or in a netrc file, or check "
+    "that they are right and may read this"
+)
+_CONNECTION_HINT: Final = (
+    "Check the connection to the network, and the address of the index"
+)
+_TLS_HINT: Final = (
+    "If the server's certificate is signed by an authority of your own, configure its "
+    "bundle of certificates"
+)
+
+
+class HttpTransport:
+    """A `Transport` over HTTP and HTTPS, through proxies where they are set."""
+
+    def __init__(
+        self,
+        settings: HttpSettings,
+        indexes: Sequence[IndexUrl],
+        now: Callable[[], float],
+    ) -> None:
+        """`indexes` tells where which credentials may be sent; `now` is in seconds."""
+        self._settings, self._now = settings, now
+        self._credentials = Credentials(indexes, netrc_hosts(settings.netrc))
+        self._lock = threading.Lock()
+        self._pools: dict[tuple[str, str | None], PoolManager] = {}
+
+    @contextmanager
+    def open(
+        self, url: str, headers: Mapping[str, str], *, decode: bool
+    ) -> Iterator[Answer]:
+        """See `Transport.open`."""
+        response, url = self._follow(url, headers)
+        try:
+            self._check(response, url)
+            body = self._body(response, url, decode)
+            yield Answer(response.status, response.headers, url, body)
+        finally:
+            # What was read to its end is in the pool again; anything else is closed.
+            response.close()
+
+    def close(self) -> None:
+        """See `Transport.close`."""
+        with self._lock:
+            for pool in self._pools.values():
+                pool.clear()
+
+    def _follow(
+        self, url: str, headers: Mapping[str, str]
+    ) -> tuple[BaseHTTPResponse, str]:
+        for _ in range(MAX_REDIRECTS + 1):
+            response = self._request(url, headers)
+            location = response.headers.get("Location")
+            if response.status not in _REDIRECTS or location is None:
+                return response, url
+            response.drain_conn()
+            response.close()
+            target = without_credentials(urljoin(url, location))
+            if urlsplit(target).scheme not in {"http", "https"}:
+                raise NetworkError(url, f"redirected to {redact(target)}")
+            url = target
+        raise NetworkError(url, f"redirected more than {MAX_REDIRECTS} times")
+
+    def _request(self, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
+        # Looked up for each step of a redirect, so that a password never reaches
+        # another host, nor its own over a weaker scheme.
+        pair = self._credentials.for_url(url)
+        login = {} if pair is None else {"Authorization": _basic(*pair)}
+        with _translated(url, self._settings.timeout):
+            return self._pool(url).request(
+                "GET",
+                url,
+                headers={**headers, **login},
+                redirect=False,
+                retries=False,
+                preload_content=False,
+                decode_content=False,
+            )
+
+    def _pool(self, url: str) -> PoolManager:
+        proxies = dict(self._settings.proxies)
+        proxy = proxy_for(url, proxies, self._settings.no_proxy)
+        scheme = urlsplit(url).scheme
+        with self._lock:
+            # Loading the certificates takes 20 ms, so only where they are needed.
+            if (scheme, proxy) not in self._pools:
+                pool = _new_pool(self._settings, proxy, scheme == "https")
+                self._pools[scheme, proxy] = pool
+            return self._pools[scheme, proxy]
+
+    def _check(self, response: BaseHTTPResponse, url: str) -> None:
+        status, reason = response.status, f"{response.status} {response.reason}"
+        if status in _TRANSIENT:
+            wait = _seconds(response.headers.get("Retry-After"), self._now())
+            raise Transient(f"the server answered {reason}", retry_after=wait)
+        if status in {401, 403, 407}:
+            raise NetworkError(url, f"the server answered {reason}", hint=_LOGIN_HINT)
+
+    def _body(
+        self, response: BaseHTTPResponse, url: str, decode: bool
+    ) -> Iterator[bytes]:
+        with _translated(url, self._settings.timeout):
+            yield from response.stream(CHUNK, decode_content=decode)
+
+
+def _new_pool(settings: HttpSettings, proxy: str | None, secure: bool) -> PoolManager:
+    timeout = urllib3.Timeout(connect=settings.timeout, read=settings.timeout)
+    agent = {"User-Agent": "fromager"}
+    context = _tls(settings) if secure or proxy is not None else None
+    if proxy is None:
+        return urllib3.PoolManager(
+            headers=agent,
+            maxsize=CONNECTIONS_PER_HOST,
+            timeout=timeout,
+            ssl_context=context,
+        )
+    pair = urlsplit(proxy).netloc.rpartition("@")[0]
+    user, _, password = pair.partition(":")
+    login = {"Proxy-Authorization": _basic(unquote(user), unquote(password))}
+    return urllib3.ProxyManager(
+        without_credentials(proxy),
+        headers=agent,
+        maxsize=CONNECTIONS_PER_HOST,
+        timeout=timeout,
+        ssl_context=context,
+        proxy_ssl_context=context,
+        proxy_headers=login if pair else None,
+    )
+
+
+def _tls(settings: HttpSettings) -> ssl.SSLContext:
+    bundle, certificate = settings.ca_bundle, settings.client_certificate
+    try:
+        context = ssl.create_default_context(cafile=bundle and str(bundle))
+    except OSError as error:
+        reason = f"cannot be read as a bundle of certificates: {_said(error)}"
+        raise InputError(f"{bundle} {reason}") from error
+    if bundle is None and context.cert_store_stats()["x509_ca"] == 0:
+        context.load_verify_locations(certifi.where())
+    if certificate is not None:
+        try:
+            context.load_cert_chain(str(certificate))
+        except OSError as error:
+            reason = f"cannot be read as a client certificate: {_said(error)}"
+            raise InputError(f"{certificate} {reason}") from error
+    return context
+
+
+@contextmanager
+def _translated(url: str, timeout: float) -> Iterator[None]:
+    try:
+        yield
+    except (LocationValueError, LocationParseError, InvalidHeader) as error:
+        raise NetworkError(url, f"not a valid request: {_said(error)}") from error
+    except DecodeError as error:
+        raise Transient("the answer cannot be decompressed") from error
+    except NewConnectionError as error:
+        # Before the time-outs, as urllib3 counts it among them.
+        host = urlsplit(url).netloc
+        reason = f"{host} cannot be reached: {_said(error)}"
+        raise Transient(reason, hint=_CONNECTION_HINT) from error
+    except (ConnectTimeoutError, ReadTimeoutError) as error:
+        raise Transient(f"the server said nothing for {timeout:g} s") from error
+    except ProxyError as error:
+        reason = f"the proxy cannot be used: {_said(error)}"
+        raise Transient(reason, hint="Check the proxy's settings") from error
+    except SSLError as error:
+        if _verification_failed(error):
+            reason = f"TLS: {_said(error)}"
+            raise NetworkError(url, reason, hint=_TLS_HINT) from error
+        raise Transient(f"TLS: {_said(error)}", hint=_TLS_HINT) from error
+    except HTTPError as error:
+        raise Transient(_said(error), hint=_CONNECTION_HINT) from error
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    waiting: list[object] = [error]
+    while waiting:
+        cause = waiting.pop(0)
+        if isinstance(cause, BaseException) and id(cause) not in seen:
+            seen.add(id(cause))
+            yield cause
+            waiting += [*cause.args, cause.__cause__, cause.__context__]
+
+
+def _verification_failed(error: BaseException) -> bool:
+    return any(isinstance(c, ssl.SSLCertVerificationError) for c in _causes(error))
+
+
+def _said(error: BaseException) -> str:
+    """What the operating system or the library says, without its nesting."""
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"certificate verification failed: {cause.verify_message}"
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror.removeprefix("[SSL] ")
+        if isinstance(cause, IncompleteRead):
+            return f"the answer ended after {cause.partial} bytes"
+    text = str(error.args[-1]) if error.args else type(error).__name__
+    return redact(text)
+
+
+def _basic(user: str, password: str) -> str:
+    pair = base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
+    return f"Basic {pair}"
+
+
+def _seconds(retry_after: str | None, now: float) -> float | None:
+    if retry_after is None:
+        return None
+    if retry_after.strip().isdigit():
+        return float(retry_after)
+    try:
+        moment = email.utils.parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    return max(0.0, moment.timestamp() - now)
