@@ -31,7 +31,9 @@ class Console:
 
     def json(self, value: dict[str, object]) -> None:
         """What was asked for, as one JSON value with the format's version."""
-        json.dump({"version": JSON_VERSION, **value}, self.out, indent=2, sort_keys=True)
+        json.dump(
+            {"version": JSON_VERSION, **value}, self.out, indent=2, sort_keys=True
+        )
         self.out.write("\n")
 
     def bytes(self, content: bytes) -> None:

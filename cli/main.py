@@ -77,7 +77,9 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     multiple=True,
     help="Package index; repeat it in order of priority (FROMAGER_INDEX_URL).",
 )
-@click.option("--config", metavar="FILE", help="Settings file instead of fromager.toml.")
+@click.option(
+    "--config", metavar="FILE", help="Settings file instead of fromager.toml."
+)
 @click.option("--offline", is_flag=True, default=None, help="Make no request.")
 @click.option("-v", "--verbose", count=True, help="Show more: build logs as they come.")
 @click.option("-q", "--quiet", is_flag=True, help="Show results and errors only.")

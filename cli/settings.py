@@ -4,13 +4,15 @@ variables, then the command line. Each value remembers where it came from."""
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fromager.derivations import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FILE_NAME: Final = "fromager.toml"
 LEVELS: Final = ("full", "none")
@@ -32,7 +34,11 @@ SETTINGS: Final = {
     for setting in (
         Setting("store", str, None, "the store's folder", "FROMAGER_STORE"),
         Setting(
-            "index", list, (), "package indexes, first has priority", "FROMAGER_INDEX_URL"
+            "index",
+            list,
+            (),
+            "package indexes, first has priority",
+            "FROMAGER_INDEX_URL",
         ),
         Setting("python", str, None, "the interpreter to build for", "FROMAGER_PYTHON"),
         Setting("jobs", int, None, "builds that run at once", "FROMAGER_JOBS"),
@@ -221,4 +227,3 @@ def usable_cores() -> int:
 def memory_bytes() -> int:
     """Memory of the machine, in bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-

@@ -1,1 +1,174 @@
-"""What to build, from what and how; and doing it."""
+"""What to build, from what and how; and doing it.
+
+The public names are those below; each is loaded when it is first used, so that a
+command pays for what it needs only.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fromager.derivations.comparison import Difference, differences
+    from fromager.derivations.derivation import (
+        Derivation,
+        Kind,
+        ResolvedDerivation,
+        decode,
+        encode,
+        resolve_inputs,
+    )
+    from fromager.derivations.errors import (
+        BuildCycle,
+        BuildError,
+        DependencyFailed,
+        DerivationError,
+        HashMismatch,
+        InputError,
+        InvalidDerivation,
+        NetworkError,
+        ResolutionError,
+        SandboxUnavailable,
+        SourceError,
+        UnsafeArchive,
+        WheelRefused,
+    )
+    from fromager.derivations.interpreter import Interpreter
+    from fromager.derivations.realising.events import (
+        Event,
+        LogOutput,
+        Noted,
+        Reporter,
+        StepFailed,
+        StepFinished,
+        StepReused,
+        StepStarted,
+        Waiting,
+    )
+    from fromager.derivations.realising.goals import WaitGraph
+    from fromager.derivations.realising.history import (
+        Reason,
+        build_closure,
+        why_rebuilt,
+    )
+    from fromager.derivations.realising.memo import Memo, plan_key
+    from fromager.derivations.realising.realise import Realiser
+    from fromager.derivations.realising.request import (
+        Realised,
+        RealisedWheel,
+        RealiseRequest,
+    )
+    from fromager.derivations.realising.steps import Steps
+    from fromager.derivations.realising.target import BuildPolicy, Target
+    from fromager.derivations.resolution.request import GivenRequirement
+    from fromager.derivations.sources.members import Limits
+    from fromager.derivations.sources.patch_folder import PatchFolder
+
+_HOME = {
+    "comparison": ("Difference", "differences"),
+    "derivation": (
+        "Derivation",
+        "Kind",
+        "ResolvedDerivation",
+        "decode",
+        "encode",
+        "resolve_inputs",
+    ),
+    "errors": (
+        "BuildCycle",
+        "BuildError",
+        "DependencyFailed",
+        "DerivationError",
+        "HashMismatch",
+        "InputError",
+        "InvalidDerivation",
+        "NetworkError",
+        "ResolutionError",
+        "SandboxUnavailable",
+        "SourceError",
+        "UnsafeArchive",
+        "WheelRefused",
+    ),
+    "interpreter": ("Interpreter",),
+    "realising.events": (
+        "Event",
+        "LogOutput",
+        "Noted",
+        "Reporter",
+        "StepFailed",
+        "StepFinished",
+        "StepReused",
+        "StepStarted",
+        "Waiting",
+    ),
+    "realising.goals": ("WaitGraph",),
+    "realising.history": ("Reason", "build_closure", "why_rebuilt"),
+    "realising.memo": ("Memo", "plan_key"),
+    "realising.realise": ("Realiser",),
+    "realising.request": ("Realised", "RealisedWheel", "RealiseRequest"),
+    "realising.steps": ("Steps",),
+    "realising.target": ("BuildPolicy", "Target"),
+    "resolution.request": ("GivenRequirement",),
+    "sources.members": ("Limits",),
+    "sources.patch_folder": ("PatchFolder",),
+}
+_MODULE = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "BuildCycle",
+    "BuildError",
+    "BuildPolicy",
+    "DependencyFailed",
+    "Derivation",
+    "DerivationError",
+    "Difference",
+    "Event",
+    "GivenRequirement",
+    "HashMismatch",
+    "InputError",
+    "Interpreter",
+    "InvalidDerivation",
+    "Kind",
+    "Limits",
+    "LogOutput",
+    "Memo",
+    "NetworkError",
+    "Noted",
+    "PatchFolder",
+    "RealiseRequest",
+    "Realised",
+    "RealisedWheel",
+    "Realiser",
+    "Reason",
+    "Reporter",
+    "ResolutionError",
+    "ResolvedDerivation",
+    "SandboxUnavailable",
+    "SourceError",
+    "StepFailed",
+    "StepFinished",
+    "StepReused",
+    "StepStarted",
+    "Steps",
+    "Target",
+    "UnsafeArchive",
+    "WaitGraph",
+    "Waiting",
+    "WheelRefused",
+    "build_closure",
+    "decode",
+    "differences",
+    "encode",
+    "plan_key",
+    "resolve_inputs",
+    "why_rebuilt",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULE[name]}"), name)
+    globals()[name] = value
+    return value

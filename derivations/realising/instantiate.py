@@ -7,12 +7,13 @@ bytes than before: it is part of every key that the recipe makes.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from fromager.derivations.derivation import Derivation, Kind, Value
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from fromager.derivations.interpreter import Interpreter
     from fromager.store import Digest
 
@@ -42,9 +43,7 @@ def patch_set(subject: str, patches: Sequence[tuple[str, Digest]]) -> Derivation
         Kind.PATCH_SET,
         subject,
         PATCH_SET_RECIPE,
-        options=(
-            ("patches", tuple((name, str(digest)) for name, digest in patches)),
-        ),
+        options=(("patches", tuple((name, str(digest)) for name, digest in patches)),),
     )
 
 

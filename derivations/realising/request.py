@@ -6,48 +6,44 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from packaging.requirements import Requirement
-    from packaging.utils import NormalizedName
     from packaging.version import Version
 
+    from fromager.derivations.resolution.request import GivenRequirement
     from fromager.store import Realisation
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A requirement, and who asked for it."""
-
-    requirement: Requirement
-    origin: str
-    """`command line`, `requirements.txt:3`, `build of click==8.5.1`."""
 
 
 @dataclass(frozen=True)
 class RealiseRequest:
     """Requirements whose wheels are wanted, with everything that they need."""
 
-    wanted: tuple[Wanted, ...]
-    constraints: tuple[Wanted, ...] = ()
-    build_constraints: tuple[Wanted, ...] = ()
+    requirements: tuple[GivenRequirement, ...]
+    constraints: tuple[GivenRequirement, ...] = ()
+    build_constraints: tuple[GivenRequirement, ...] = ()
     hashes: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Project and the sha256 digests that its files may have, where demanded."""
     dependencies: bool = True
     """False: only what was asked for is built, not what it needs at run time."""
     prereleases: bool = False
-    rebuild: bool = False
+    refresh: bool = False
+    """Ask indexes anew, however fresh their pages are."""
 
 
 @dataclass(frozen=True, slots=True)
 class RealisedWheel:
     """A wheel in the store."""
 
-    name: NormalizedName
+    name: str
     version: Version
     filename: str
     requested: bool
     """True if it was asked for, False if something needs it."""
-    dependencies: tuple[NormalizedName, ...]
+    dependencies: tuple[str, ...]
     realisation: Realisation
+
+    @property
+    def version_text(self) -> str:
+        """`5.10.0`."""
+        return str(self.version)
 
     @property
     def subject(self) -> str:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fromager.derivations.errors import SourceError
 from fromager.derivations.realising import instantiate
 from fromager.derivations.realising.events import Noted
 from fromager.derivations.realising.steps import Made, Step, Steps
-from fromager.derivations.sources.archive import Limits, pkg_info_and_pyproject, unpack
+from fromager.derivations.sources.archive import DEFAULT_LIMITS, unpack
 from fromager.derivations.sources.epoch import source_date_epoch
 from fromager.derivations.sources.patch import apply_patch
 from fromager.derivations.sources.patch_folder import PatchFolder
-from fromager.derivations.sources.project import StaticMetadata, static_metadata
-from fromager.store import Directory, blob_digest
+from fromager.derivations.sources.project import static_metadata
+from fromager.store import Directory, File, blob_digest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +24,9 @@ if TYPE_CHECKING:
     from fromager.derivations.derivation import ResolvedDerivation
     from fromager.derivations.index.client import IndexClient
     from fromager.derivations.resolution.candidate import Release
-    from fromager.store import File, Transaction
+    from fromager.derivations.sources.members import Limits
+    from fromager.derivations.sources.project import StaticMetadata
+    from fromager.store import Transaction
 
 
 @dataclass
@@ -35,7 +36,7 @@ class Sources:
     steps: Steps
     client: IndexClient
     patches: PatchFolder = PatchFolder()
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = DEFAULT_LIMITS
 
     async def archive(self, release: Release) -> Step:
         """The file of a release, its sha256 checked."""
@@ -89,22 +90,26 @@ class Sources:
 
         return await self.steps.step(derivation, inputs, make)
 
-    async def metadata(self, release: Release) -> StaticMetadata | None:
-        """What a release says of itself without being built, if it commits to it."""
-        archive = await self.archive(release)
-        key = str(archive.realisation.output_digest)
-        store = self.steps.store
-        known = store.recall("static-metadata", key)
-        if known is not None:
-            return StaticMetadata.load(json.loads(known))
-        packed = archive.output.below(store.root) / release.filename
-        info, pyproject = await self.steps.in_thread(
-            lambda: pkg_info_and_pyproject(packed, release.filename)
+    async def metadata(
+        self, name: str, version: Version, release: Release
+    ) -> StaticMetadata | None:
+        """What a release says of itself without being built, if it commits to it.
+
+        It is read from the prepared source, so that patches have their say.
+        """
+        tree = await self.tree(name, version, release)
+        return static_metadata(
+            self.member(tree, "PKG-INFO"), self.member(tree, "pyproject.toml")
         )
-        found = static_metadata(info, pyproject)
-        value = None if found is None else found.dump()
-        store.remember("static-metadata", key, json.dumps(value).encode())
-        return found
+
+    def member(self, tree: Step, path: str) -> bytes | None:
+        """A file of a source tree; None if it has none of that name."""
+        store = self.steps.store
+        content = store.tree(tree.output)
+        node = content.get(path) if isinstance(content, Directory) else None
+        if not isinstance(node, File):
+            return None
+        return store.read_file(tree.output, path)
 
     async def _trust_first_use(self, release: Release) -> str:
         """The sha256 of a file for which the index promises none."""
@@ -125,7 +130,9 @@ class Sources:
         self.steps.report(Noted(release.filename, text))
         return sha256
 
-    async def _patch_set(self, subject: str, name: str, version: Version) -> Step | None:
+    async def _patch_set(
+        self, subject: str, name: str, version: Version
+    ) -> Step | None:
         patches = self.patches.find(name, version)
         if not patches:
             return None

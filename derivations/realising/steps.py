@@ -8,14 +8,13 @@ that makes output, derivation and realisation valid together.
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
+from fromager.derivations.building.sandbox import StopSignal
 from fromager.derivations.derivation import Derivation, encode, resolve_inputs
 from fromager.derivations.realising.events import (
     Reporter,
@@ -29,6 +28,8 @@ from fromager.derivations.realising.instantiate import object_name
 from fromager.store import Realisation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fromager.derivations.derivation import ResolvedDerivation
     from fromager.store import Digest, LocalStore, ObjectInfo, StorePath, Transaction
 
@@ -78,20 +79,32 @@ class Steps:
     jobs: int
     level: str
     clock: Callable[[], float] = time.time
-    stop: threading.Event = field(default_factory=threading.Event)
+    stop: StopSignal = field(default_factory=StopSignal)
 
     def __post_init__(self) -> None:
-        self._slots = asyncio.Semaphore(self.jobs)
         self._threads = ThreadPoolExecutor(max_workers=self.jobs + 8)
         self._tasks: dict[Digest, asyncio.Task[Step]] = {}
+        self.done = 0
+        """Steps that were not found in the store."""
+
+    def begin(self) -> None:
+        """Make ready, in the event loop that is running now."""
+        self._slots = asyncio.Semaphore(self.jobs)
+
+    async def end(self) -> None:
+        """Wait until nothing is being done any more; `stop` hurries it."""
+        tasks = [
+            task for task in asyncio.all_tasks() if task is not asyncio.current_task()
+        ]
+        if self.stop.is_set():
+            for task in tasks:
+                task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """The result of `work`, done in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-
-    def close(self) -> None:
-        """Wait for the threads; nothing new may be begun."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
 
     def resolve(
         self, derivation: Derivation, inputs: tuple[Step, ...]
@@ -126,7 +139,12 @@ class Steps:
             self._tasks[key] = asyncio.create_task(
                 self._realise(derivation, resolved, inputs, make, builds)
             )
-        return await asyncio.shield(self._tasks[key])
+        try:
+            return await asyncio.shield(self._tasks[key])
+        except Postponed:
+            # It may be asked for again, once what it needs is known to be there.
+            self._tasks.pop(key, None)
+            raise
 
     async def _realise(
         self,
@@ -174,10 +192,9 @@ class Steps:
             except Exception as error:
                 self.report(StepFailed(kind, subject, str(error)))
                 raise
+        self.done += 1
         self.report(
-            StepFinished(
-                kind, subject, realisation.duration, str(realisation.output)
-            )
+            StepFinished(kind, subject, realisation.duration, str(realisation.output))
         )
         return Step(derivation, realisation, reused=False)
 
@@ -207,7 +224,9 @@ class Steps:
             started=int(started),
             duration=max(0.0, self.clock() - started),
             inputs=tuple(
-                (role, keys[digest]) for role, digest in resolved.inputs if digest in keys
+                (role, keys[digest])
+                for role, digest in resolved.inputs
+                if digest in keys
             ),
             facts=tuple(sorted(made.facts)),
         )
@@ -217,4 +236,3 @@ class Steps:
     def _reused(self, derivation: Derivation, found: Realisation) -> Step:
         self.report(StepReused(found.kind, found.subject, str(found.output)))
         return Step(derivation, found, reused=True)
-

@@ -1,0 +1,270 @@
+"""`fromager realise`: build requirements from source, and print store paths."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fromager.cli.exit_codes import ExitCode
+from fromager.cli.failures import exit_code, show
+from fromager.cli.wiring import Wiring, wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from types import FrameType
+
+    from fromager.derivations import Realised, RealisedWheel, RealiseRequest, Steps
+    from fromager.store import LocalStore
+
+
+@click.command("realise", short_help="Build requirements from source.")
+@click.argument("requirements", nargs=-1, metavar="REQUIREMENT...")
+@click.option(
+    "-r",
+    "--requirement",
+    "files",
+    multiple=True,
+    metavar="FILE",
+    help="Build what a requirements file names; may be repeated.",
+)
+@click.option(
+    "-c",
+    "--constraint",
+    "constraints",
+    multiple=True,
+    metavar="FILE",
+    help="Narrow versions as a constraints file says; may be repeated.",
+)
+@click.option(
+    "-b",
+    "--build-constraint",
+    "build_constraints",
+    multiple=True,
+    metavar="FILE",
+    help="Narrow the versions of build requirements; may be repeated.",
+)
+@click.option(
+    "--python", metavar="EXE", help="Build for this interpreter (3.9 to 3.14)."
+)
+@click.option("--no-deps", is_flag=True, help="Build only what is named.")
+@click.option("--pre", is_flag=True, help="Allow pre-releases.")
+@click.option(
+    "--out-link", metavar="PATH", help="Make a link to each wheel: PATH, PATH-2, …"
+)
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@click.option("--jobs", type=int, metavar="N", help="Builds that run at once.")
+@click.option("--cores", type=int, metavar="N", help="Cores that each build may use.")
+@click.option("--timeout", type=int, metavar="SECONDS", help="Time for one build.")
+@click.option("--keep-going", is_flag=True, help="Build all that can be built.")
+@click.option("--keep-failed", is_flag=True, help="Keep the folders of failed builds.")
+@click.option("--patches", metavar="FOLDER", help="Patches, by <name>-<version>.")
+@click.option(
+    "--sandbox",
+    metavar="LEVEL",
+    help="full, or none: no isolation; another key, never used in place of full.",
+)
+@click.option("--refresh", is_flag=True, help="Ask the indexes anew.")
+@click.pass_obj
+def command(
+    flags: Mapping[str, object],
+    requirements: tuple[str, ...],
+    files: tuple[str, ...],
+    constraints: tuple[str, ...],
+    build_constraints: tuple[str, ...],
+    no_deps: bool,
+    pre: bool,
+    out_link: str | None,
+    as_json: bool,
+    keep_going: bool,
+    keep_failed: bool,
+    refresh: bool,
+    **settings: object,
+) -> int:
+    """Resolve requirements, build them and all that they need from source, and print
+    the store paths of the wheels that were asked for.
+
+    What was built before is found by the key of all its inputs, and reused.
+    """
+    wiring = wire(flags, **settings)
+    request = _request(
+        wiring,
+        requirements,
+        files,
+        constraints,
+        build_constraints,
+        dependencies=not no_deps,
+        prereleases=pre,
+        refresh=refresh,
+    )
+    with wiring.open_store(create=True) as store:
+        realised = _realise(wiring, store, request, keep_going, keep_failed)
+        _print(wiring, store, realised, as_json)
+        if out_link:
+            _link(wiring, store, realised, out_link)
+    for failure in realised.failures:
+        show(wiring.console, failure)
+    if realised.failures:
+        built = len(realised.wheels)
+        wiring.console.say(f"{built} built or reused, {len(realised.failures)} failed")
+        return max(exit_code(failure) for failure in realised.failures)
+    return ExitCode.DONE
+
+
+def _request(
+    wiring: Wiring,
+    requirements: Sequence[str],
+    files: Sequence[str],
+    constraints: Sequence[str],
+    build_constraints: Sequence[str],
+    *,
+    dependencies: bool,
+    prereleases: bool,
+    refresh: bool,
+) -> RealiseRequest:
+    from fromager.derivations import (
+        GivenRequirement,
+        InputError,
+        RealiseRequest,
+        parse_requirement,
+        read_requirements,
+    )
+
+    read = [read_requirements(Path(file), wiring.environ) for file in files]
+    narrow = [read_requirements(Path(file), wiring.environ) for file in constraints]
+    build = [
+        read_requirements(Path(file), wiring.environ) for file in build_constraints
+    ]
+    given = [
+        GivenRequirement(parse_requirement(text), "command line")
+        for text in requirements
+    ]
+    given += [each for file in read for each in file.requirements]
+    if not given:
+        raise InputError(
+            "nothing to realise", hint="Name a requirement, such as click==8.1.7, or -r"
+        )
+    hashes: dict[str, tuple[str, ...]] = {}
+    for file in (*read, *narrow):
+        hashes.update(file.hashes)
+    return RealiseRequest(
+        tuple(given),
+        tuple(
+            each
+            for file in (*read, *narrow)
+            for each in (file.constraints if file in read else file.requirements)
+        ),
+        tuple(each for file in build for each in file.requirements),
+        tuple(sorted(hashes.items())),
+        dependencies=dependencies,
+        prereleases=prereleases,
+        refresh=refresh,
+    )
+
+
+def _realise(
+    wiring: Wiring,
+    store: LocalStore,
+    request: RealiseRequest,
+    keep_going: bool,
+    keep_failed: bool,
+) -> Realised:
+    """The request's wheels: from the database alone where nothing has changed."""
+    from fromager.derivations import Memo, plan_key
+
+    offline = wiring.settings.flag("offline")
+    interpreter = wiring.interpreter(store)
+    base = wiring.base(store, interpreter, thorough=False)
+    client = wiring.client(store)
+    patches = wiring.patches
+    memo = Memo(store, client)
+    basis = wiring.basis(base, patches)
+    if not request.refresh:
+        known = memo.recall(plan_key(request, basis), stale=offline)
+        if known is not None:
+            return known
+
+    from fromager.cli.progress import reporter
+    from fromager.derivations import Realiser, Steps
+
+    base = wiring.base(store, interpreter, thorough=True)
+    basis = wiring.basis(base, patches)
+    target, policy, limits = wiring.means(interpreter, base, request, keep_failed)
+    live = not wiring.flags.get("no_progress")
+    steps = Steps(
+        store, reporter(wiring.console, live=live), wiring.jobs, target.sandbox.level
+    )
+    realiser = Realiser(client, target, policy, patches, limits, keep_going)
+    with _stopping(steps):
+        realised, pages = realiser.realise(request, steps)
+    if not realised.failures:
+        memo.remember(plan_key(request, basis), realised, pages)
+    return realised
+
+
+@contextmanager
+def _stopping(steps: Steps) -> Iterator[None]:
+    """Ctrl-C stops the builds and is heard at once; the second one ends the process."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        steps.stop.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, stop)
+    terminated = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGTERM, terminated)
+
+
+def _print(
+    wiring: Wiring, store: LocalStore, realised: Realised, as_json: bool
+) -> None:
+    console = wiring.console
+    if as_json:
+        console.json(
+            {
+                "store": str(store.root),
+                "wheels": [_row(store, wheel) for wheel in realised.wheels],
+                "failures": [str(failure) for failure in realised.failures],
+            }
+        )
+        return
+    for wheel in realised.wheels:
+        if wheel.requested:
+            console.data(str(_path(store, wheel)))
+
+
+def _path(store: LocalStore, wheel: RealisedWheel) -> Path:
+    return wheel.realisation.output.below(store.root) / wheel.filename
+
+
+def _row(store: LocalStore, wheel: RealisedWheel) -> dict[str, object]:
+    realisation = wheel.realisation
+    return {
+        "name": wheel.name,
+        "version": wheel.version_text,
+        "requested": wheel.requested,
+        "dependencies": list(wheel.dependencies),
+        "path": str(_path(store, wheel)),
+        "store_path": str(realisation.output),
+        "key": str(realisation.key),
+        "digest": str(realisation.output_digest),
+        "sha256": realisation.fact("sha256"),
+        "raw_sha256": realisation.fact("raw_sha256"),
+        "level": realisation.level,
+        "derivation": str(realisation.derivation),
+    }
+
+
+def _link(wiring: Wiring, store: LocalStore, realised: Realised, out_link: str) -> None:
+    asked = [wheel for wheel in realised.wheels if wheel.requested]
+    for number, wheel in enumerate(asked, start=1):
+        link = wiring.folder / (out_link if number == 1 else f"{out_link}-{number}")
+        store.link_root(link, _path(store, wheel))

@@ -1,0 +1,107 @@
+"""What people call things: paths, requirements, derivations, digest prefixes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fromager.derivations import InputError
+from fromager.store import InvalidName, ObjectMissing, StorePath
+
+if TYPE_CHECKING:
+    from fromager.store import LocalStore, ObjectInfo, Realisation
+
+
+def find_object(store: LocalStore, text: str) -> ObjectInfo:
+    """The object that is meant: by path, requirement, or unique prefix.
+
+    Raises:
+        ObjectMissing: there is none.
+        InputError: there are several.
+    """
+    path = _store_path(store, text)
+    if path is not None:
+        info = store.info(path)
+        if info is None:
+            raise ObjectMissing(str(path))
+        return info
+    realisation = _by_requirement(store, text)
+    if realisation is not None:
+        info = store.info(realisation.output)
+        if info is not None:
+            return info
+    found = store.find(text)
+    if not found:
+        raise ObjectMissing(repr(text))
+    if len(found) > 1:
+        several = ", ".join(str(info.path) for info in found[:5])
+        raise InputError(
+            f"{text!r} may be any of {several}{' …' if len(found) > 5 else ''}",
+            hint="Write more of it",
+        )
+    return found[0]
+
+
+def find_realisation(store: LocalStore, text: str) -> Realisation:
+    """The newest realisation that is meant: of a requirement, output or derivation.
+
+    Raises:
+        ObjectMissing: there is none.
+        InputError: several things may be meant.
+    """
+    realisation = _by_requirement(store, text)
+    if realisation is not None:
+        return realisation
+    info = find_object(store, text)
+    found = store.producers(info.path) or store.realised(info.path)
+    if not found:
+        raise ObjectMissing(f"a build that gave {info.path}")
+    return found[0]
+
+
+def member_of(store: LocalStore, text: str) -> tuple[str, str | None]:
+    """A path split into the object and the file in it, if it names one."""
+    try:
+        rest = Path(text).absolute().relative_to(store.root)
+    except ValueError:
+        rest = Path(text)
+    head, *tail = rest.parts or (text,)
+    try:
+        StorePath.parse(head)
+    except InvalidName:
+        return text, None
+    return head, "/".join(tail) or None
+
+
+def _store_path(store: LocalStore, text: str) -> StorePath | None:
+    """The store path in a path, absolute or not, to an object or into it."""
+    place = Path(text)
+    if place.is_symlink() or place.is_absolute():
+        place = place.resolve()
+        try:
+            place = place.relative_to(store.root.resolve())
+        except ValueError:
+            raise InputError(f"{text} does not lie in the store {store.root}") from None
+    try:
+        return StorePath.parse(place.parts[0]) if place.parts else None
+    except InvalidName:
+        return None
+
+
+def _by_requirement(store: LocalStore, text: str) -> Realisation | None:
+    """The newest wheel that fits a requirement, in the order of their making."""
+    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.utils import canonicalize_name
+
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement:
+        return None
+    wanted = canonicalize_name(requirement.name)
+    for subject in store.subjects("wheel"):
+        name, _, version = subject.partition("==")
+        if name == wanted and requirement.specifier.contains(version, prereleases=True):
+            history = store.history("wheel", subject)
+            if history:
+                return history[0]
+    return None

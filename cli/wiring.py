@@ -1,0 +1,204 @@
+"""The composition root: from flags and environment to the objects that do the work.
+
+Only this module and `main` read the process's environment.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fromager.cli.console import Console, standard_console
+from fromager.cli.settings import (
+    Settings,
+    default_jobs,
+    load_settings,
+    memory_bytes,
+    usable_cores,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fromager.derivations import (
+        BuildPolicy,
+        HostBase,
+        HttpIndexClient,
+        IndexConfiguration,
+        Interpreter,
+        Limits,
+        PatchFolder,
+        RealiseRequest,
+        Sandbox,
+        Target,
+    )
+    from fromager.store import LocalStore
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What one run of the command works with; each part is made when it is needed."""
+
+    flags: Mapping[str, object]
+    environ: Mapping[str, str]
+    folder: Path
+
+    @cached_property
+    def console(self) -> Console:
+        """Where to print."""
+        verbose = self.flags.get("verbose")
+        return standard_console(
+            no_colour="NO_COLOR" in self.environ,
+            quiet=bool(self.flags.get("quiet")),
+            verbose=verbose if isinstance(verbose, int) else 0,
+        )
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        from platformdirs import user_config_path
+
+        file = self.flags.get("config")
+        return load_settings(
+            self.flags,
+            self.environ,
+            self.folder,
+            user_config_path("fromager"),
+            Path(str(file)) if file else None,
+        )
+
+    @cached_property
+    def store_root(self) -> Path:
+        """The store's folder."""
+        given = self.settings.text("store")
+        if given is not None:
+            return Path(os.path.abspath(Path(given).expanduser()))
+        from platformdirs import user_data_path
+
+        return user_data_path("fromager") / "store"
+
+    def open_store(self, *, create: bool) -> LocalStore:
+        """The store; only commands that write may create it."""
+        from fromager.store import open_store
+
+        return open_store(self.store_root, create=create)
+
+    @cached_property
+    def python(self) -> str:
+        """The interpreter to build for, as it was named."""
+        return self.settings.text("python") or sys.executable
+
+    def interpreter(self, store: LocalStore) -> Interpreter:
+        """The interpreter to build for."""
+        from fromager.derivations import probe
+
+        return probe(self.python, store, search_path=self.environ.get("PATH", ""))
+
+    def base(
+        self, store: LocalStore, interpreter: Interpreter, *, thorough: bool
+    ) -> HostBase:
+        """What of this machine is let into the sandbox."""
+        from fromager.derivations import host_platform
+
+        return host_platform(
+            interpreter, store.cache_folder("base"), store, thorough=thorough
+        )
+
+    def sandbox(self) -> Sandbox:
+        """The sandbox of the level that is set."""
+        from fromager.derivations import BubblewrapSandbox, PlainRunner
+
+        if self.settings.text("sandbox") == "none":
+            return PlainRunner()
+        return BubblewrapSandbox.find(self.environ.get("PATH", ""))
+
+    @cached_property
+    def indexes(self) -> IndexConfiguration:
+        """The package indexes, and how they are reached."""
+        from fromager.derivations import find_indexes
+
+        return find_indexes(
+            self.settings.texts("index"), self.environ, Path.home(), self.folder
+        )
+
+    def client(self, store: LocalStore) -> HttpIndexClient:
+        """Reads pages of the indexes, and files."""
+        from fromager.derivations import HttpIndexClient
+
+        return HttpIndexClient(
+            self.indexes,
+            store.cache_folder("index"),
+            offline=self.settings.flag("offline"),
+        )
+
+    @cached_property
+    def patches(self) -> PatchFolder:
+        """The folder of patches; without one there are none."""
+        from fromager.derivations import InputError, PatchFolder
+
+        given = self.settings.text("patches")
+        if given is None:
+            return PatchFolder()
+        folder = self.folder / Path(given).expanduser()
+        if not folder.is_dir():
+            raise InputError(f"there is no folder of patches {folder}")
+        return PatchFolder.scan(folder)
+
+    def basis(self, base: HostBase, patches: PatchFolder) -> tuple[str, ...]:
+        """What the answer to a request rests on, beside the request."""
+        from fromager.derivations import recipe_versions
+
+        return (
+            *(index.name for index in self.indexes.indexes),
+            str(base.platform.digest),
+            str(self.settings.text("sandbox")),
+            *(":".join(map(str, row)) for row in patches.signature()),
+            *recipe_versions(),
+        )
+
+    def means(
+        self,
+        interpreter: Interpreter,
+        base: HostBase,
+        request: RealiseRequest,
+        keep_failed: bool,
+    ) -> tuple[Target, BuildPolicy, Limits]:
+        """What is built for and how, and what sources may grow to."""
+        from fromager.derivations import BuildPolicy, Limits, Target
+
+        timeout = self.settings.number("timeout")
+        return (
+            Target(interpreter, base, self.sandbox()),
+            BuildPolicy(
+                cores=self.cores,
+                timeout=timeout,
+                keep_failed=keep_failed,
+                build_constraints=request.build_constraints,
+            ),
+            Limits(
+                total_bytes=self.settings.number("max-source-bytes") or 0,
+                files=self.settings.number("max-source-files") or 0,
+            ),
+        )
+
+    @cached_property
+    def jobs(self) -> int:
+        """Builds that run at once."""
+        return self.settings.number("jobs") or default_jobs(
+            usable_cores(), memory_bytes()
+        )
+
+    @cached_property
+    def cores(self) -> int:
+        """Cores that each build may use."""
+        return self.settings.number("cores") or max(1, usable_cores() // self.jobs)
+
+
+def wire(flags: Mapping[str, object], **more: object) -> Wiring:
+    """The wiring for global flags and those of a command, which win."""
+    given = {name: value for name, value in more.items() if value is not None}
+    return Wiring({**flags, **given}, os.environ, Path.cwd())

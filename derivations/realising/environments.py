@@ -1,0 +1,96 @@
+"""Build environments: wheels laid out as installed, merged into one tree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fromager.derivations.building.bytecode_step import compile_bytecode, script_digest
+from fromager.derivations.building.environment import base_files, compose
+from fromager.derivations.building.layout import Scheme, install_wheel
+from fromager.derivations.errors import SourceError
+from fromager.derivations.realising import instantiate
+from fromager.derivations.realising.steps import Made, Step, Steps
+from fromager.store import Directory, File, Link, blob_digest, from_paths
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fromager.derivations.derivation import ResolvedDerivation
+    from fromager.derivations.realising.target import Target
+    from fromager.store import Node, Transaction
+
+
+@dataclass
+class Environments:
+    """Makes layouts out of wheels, and environments out of layouts."""
+
+    steps: Steps
+    target: Target
+
+    def __post_init__(self) -> None:
+        self._script = script_digest()
+        self._base_files = base_files(self.target.interpreter)
+        self._base = from_paths(
+            (path, _node(content)) for path, content in self._base_files.items()
+        )
+
+    async def layout(self, subject: str, wheel: Step, filename: str) -> Step:
+        """A wheel unpacked as it would be installed, with bytecode."""
+        interpreter = self.target.interpreter
+        derivation = instantiate.layout(
+            subject,
+            wheel.derivation,
+            filename,
+            interpreter,
+            self.target.base.python,
+            self._script,
+        )
+
+        def make(transaction: Transaction, resolved: ResolvedDerivation) -> Made:
+            store = self.steps.store
+            with store.scratch("layout") as scratch:
+                root = scratch.path / "env"
+                root.mkdir()
+                install_wheel(
+                    wheel.output.below(store.root) / filename,
+                    root,
+                    Scheme.of(interpreter),
+                )
+                compile_bytecode(self.target, root, self.steps.stop)
+                name = instantiate.object_name(f"{subject}-layout")
+                return Made(transaction.add_directory(root, name, consume=True))
+
+        return await self.steps.step(derivation, (wheel,), make, builds=True)
+
+    async def environment(self, layouts: Mapping[str, Step]) -> Step:
+        """The layouts, by `name==version`, merged into one installation."""
+        subject = " ".join(sorted(layouts)) or "nothing"
+        derivation = instantiate.environment(
+            subject,
+            {name: step.derivation for name, step in layouts.items()},
+            self.target.interpreter,
+            self._base.digest,
+        )
+
+        def make(transaction: Transaction, resolved: ResolvedDerivation) -> Made:
+            trees = []
+            for name, step in sorted(layouts.items()):
+                tree = self.steps.store.tree(step.output)
+                if not isinstance(tree, Directory):
+                    raise SourceError(f"{step.output} is no layout")
+                trees.append((name, tree))
+            for content in self._base_files.values():
+                if isinstance(content, bytes):
+                    transaction.put_blob(content)
+            tree = compose(trees, self._base)
+            return Made(transaction.add_tree(tree, "environment"))
+
+        return await self.steps.step(derivation, tuple(layouts.values()), make)
+
+
+def _node(content: bytes | str) -> Node:
+    """A file with these bytes, or a link to that target."""
+    if isinstance(content, bytes):
+        return File(blob_digest(content), size=len(content))
+    return Link(content)

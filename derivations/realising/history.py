@@ -1,0 +1,112 @@
+"""What was built from what, read back from realisations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fromager.derivations.comparison import Difference, differences
+from fromager.derivations.derivation import decode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fromager.derivations.derivation import ResolvedDerivation
+    from fromager.store import Digest, LocalStore, Realisation, StorePath
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A field of a derivation that changed, and the way there from what was asked."""
+
+    way: tuple[str, ...]
+    """Steps from the one asked about to this one: `wheel click==8.1.7`."""
+    difference: Difference
+
+    @property
+    def row(self) -> dict[str, object]:
+        """As JSON values."""
+        return {"way": list(self.way), **self.difference.row}
+
+    def __str__(self) -> str:
+        return f"{' <- '.join(self.way)}: {self.difference}"
+
+
+def why_rebuilt(store: LocalStore, newest: Realisation) -> tuple[Reason, ...] | None:
+    """The changes between a realisation and the one before of the same subject.
+
+    An input that changed is followed to the step that made it, and so on, down to
+    where the change began. None if there was no build before.
+    """
+    before = _before(store, newest)
+    if before is None:
+        return None
+    reasons: dict[tuple[str, str], Reason] = {}
+    _compare(store, before, newest, (), reasons)
+    return tuple(reasons.values())
+
+
+def build_closure(
+    store: LocalStore, roots: Iterable[Realisation]
+) -> tuple[StorePath, ...]:
+    """Outputs and derivations of these and of all that they were built from, sorted."""
+    paths: set[StorePath] = set()
+    queue = list(roots)
+    seen: set[Digest] = {realisation.key for realisation in queue}
+    while queue:
+        realisation = queue.pop()
+        paths |= {realisation.output, realisation.derivation}
+        for _, key in realisation.inputs:
+            if key not in seen:
+                seen.add(key)
+                queue.extend(store.realisations(key)[:1])
+    return tuple(sorted(paths))
+
+
+def _before(store: LocalStore, newest: Realisation) -> Realisation | None:
+    """The newest realisation of the same subject that has another key."""
+    for realisation in store.history(newest.kind, newest.subject):
+        older = realisation.started <= newest.started
+        if realisation.key != newest.key and older:
+            return realisation
+    return None
+
+
+def _compare(
+    store: LocalStore,
+    before: Realisation,
+    after: Realisation,
+    way: tuple[str, ...],
+    reasons: dict[tuple[str, str], Reason],
+) -> None:
+    here = (*way, f"{after.kind} {after.subject}")
+    old_inputs, new_inputs = dict(before.inputs), dict(after.inputs)
+    old, new = _derivation(store, before), _derivation(store, after)
+    for difference in differences(old, new):
+        role = difference.field.removeprefix("input ")
+        followed = False
+        if role != difference.field and role in old_inputs and role in new_inputs:
+            followed = _follow(store, old_inputs[role], new_inputs[role], here, reasons)
+        if not followed:
+            reasons.setdefault((here[-1], difference.field), Reason(here, difference))
+
+
+def _follow(
+    store: LocalStore,
+    before: Digest,
+    after: Digest,
+    way: tuple[str, ...],
+    reasons: dict[tuple[str, str], Reason],
+) -> bool:
+    """Compare what made an input; False if that cannot be told or is the same step."""
+    if before == after:
+        return False
+    old, new = store.realisations(before), store.realisations(after)
+    if not old or not new:
+        return False
+    _compare(store, old[0], new[0], way, reasons)
+    return True
+
+
+def _derivation(store: LocalStore, realisation: Realisation) -> ResolvedDerivation:
+    return decode(store.read_file(realisation.derivation, None))

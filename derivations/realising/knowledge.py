@@ -1,0 +1,156 @@
+"""What is known of projects and releases, and resolution upon it.
+
+Resolution is a pure function that says what it misses. Here that is fetched, all of
+it at once, and the function is asked again, until it has an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from fromager.derivations.errors import ResolutionError
+from fromager.derivations.index.releases import releases
+from fromager.derivations.realising.events import Noted, Resolved
+from fromager.derivations.resolution.candidate import (
+    Knowledge,
+    Metadata,
+    ProjectReleases,
+    Release,
+)
+from fromager.derivations.resolution.outcome import Impossible, Missing
+from fromager.derivations.resolution.outcome import Resolved as Resolution
+from fromager.derivations.resolution.resolver import Resolver
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from packaging.version import Version
+
+    from fromager.derivations.index.client import CachedPage, IndexClient
+    from fromager.derivations.index.page import ProjectPage
+    from fromager.derivations.realising.steps import Steps
+    from fromager.derivations.resolution.request import Request
+    from fromager.store import Digest
+
+AskMetadata: TypeAlias = "Callable[[str, Version, Release], Awaitable[Metadata]]"
+"""Gives a release's metadata, by whatever it takes."""
+
+
+@dataclass
+class KnowledgeBase:
+    """All that was learnt in one run; projects are asked for once."""
+
+    steps: Steps
+    client: IndexClient
+    refresh: bool = False
+
+    def __post_init__(self) -> None:
+        self._resolver = Resolver()
+        self._projects: dict[str, ProjectReleases | None] = {}
+        self._pages: dict[str, asyncio.Task[None]] = {}
+        self.metadata: dict[tuple[str, Version], Metadata] = {}
+        self.page_digests: dict[str, Digest | None] = {}
+        """By project, what its page said; None where no index has it."""
+
+    async def resolve(
+        self,
+        subject: str,
+        request: Request,
+        ask: AskMetadata,
+        metadata: dict[tuple[str, Version], Metadata] | None = None,
+    ) -> Resolution:
+        """One consistent set for a request.
+
+        `metadata` holds what `ask` gave; by default it is shared by all requests.
+
+        Raises:
+            ResolutionError: there is none; the message says why.
+        """
+        known = self.metadata if metadata is None else metadata
+        while True:
+            outcome = self._resolver.resolve(request, Knowledge(self._projects, known))
+            match outcome:
+                case Missing(projects, releases):
+                    await self._learn(projects, releases, ask, known)
+                case Impossible(message, hint):
+                    raise ResolutionError(message, hint=hint)
+                case Resolution(pins, warnings):
+                    for warning in warnings:
+                        self.steps.report(Noted(subject, warning))
+                    self.steps.report(Resolved(subject, len(pins)))
+                    return outcome
+
+    async def _learn(
+        self,
+        projects: frozenset[str],
+        wanted: frozenset[tuple[str, Version]],
+        ask: AskMetadata,
+        known: dict[tuple[str, Version], Metadata],
+    ) -> None:
+        async def learn(name: str, version: Version) -> None:
+            found = await ask(name, version, self.release(name, version))
+            known.setdefault((name, version), found)
+
+        async with asyncio.TaskGroup() as group:
+            for name in sorted(projects):
+                group.create_task(self._page(name))
+            for name, version in sorted(wanted):
+                group.create_task(learn(name, version))
+
+    def release(self, name: str, version: Version) -> Release:
+        """The release of a project that was looked up and has that version."""
+        project = self._projects[name]
+        if project is None:
+            raise ResolutionError(f"{name} is on no index")
+        return next(
+            release
+            for release in project.releases
+            if release.version == version and not release.wheel_only
+        )
+
+    async def _page(self, name: str) -> None:
+        if name not in self._pages:
+            self._pages[name] = asyncio.create_task(self._look_up(name))
+        await asyncio.shield(self._pages[name])
+
+    async def _look_up(self, name: str) -> None:
+        def look_up() -> tuple[CachedPage | None, ProjectReleases | None]:
+            cached = self.client.lookup(name, refresh=self.refresh)
+            return cached, cached and project_releases(cached.page)
+
+        cached, project = await self.steps.in_thread(look_up)
+        self.page_digests[name] = cached.digest if cached else None
+        self._projects[name] = project
+
+
+def project_releases(page: ProjectPage) -> ProjectReleases:
+    """A project's page as resolution wants it: sdists, and versions without one."""
+    found = []
+    for release in releases(page):
+        sdist = release.sdist
+        if sdist is None:
+            found.append(
+                Release(
+                    release.version,
+                    f"{page.project}-{release.version}",
+                    "",
+                    yanked=release.yanked,
+                    wheel_only=True,
+                )
+            )
+            continue
+        found.append(
+            Release(
+                release.version,
+                sdist.filename,
+                sdist.url,
+                sha256=sdist.sha256,
+                requires_python=sdist.requires_python,
+                yanked=sdist.yanked,
+                upload_time=sdist.upload_time,
+                size=sdist.size,
+            )
+        )
+    return ProjectReleases(page.project, tuple(found))

@@ -1,0 +1,133 @@
+"""Requests that were realised before, answered from the database alone.
+
+A plan follows from the request, the platform, the patches, the recipes and what the
+pages of the indexes said. As long as all of these are the same, so is the answer, and
+neither a process nor a request is needed to give it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from fromager.derivations.realising.request import Realised, RealisedWheel
+from fromager.store import Digest, InvalidRecord, blob_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fromager.derivations.realising.request import RealiseRequest
+    from fromager.derivations.resolution.request import GivenRequirement
+    from fromager.store import LocalStore
+
+MEMO_VERSION: Final = 1
+NAMESPACE: Final = "plan"
+
+
+class Pages(Protocol):
+    """Tells what the pages of projects said when they were last read."""
+
+    def peek(self, project: str) -> tuple[Digest | None, bool] | None:
+        """The page's digest (None: no index has it) and whether it is fresh."""
+        ...
+
+
+@dataclass(frozen=True)
+class Memo:
+    """Remembers what requests came to."""
+
+    store: LocalStore
+    pages: Pages
+
+    def recall(self, plan: str, *, stale: bool = False) -> Realised | None:
+        """What a plan came to, if nothing that it rests on has changed.
+
+        `stale` believes pages that are no longer fresh: nobody can be asked.
+        """
+        content = self.store.recall(NAMESPACE, plan)
+        if content is None:
+            return None
+        try:
+            value = json.loads(content)
+            if value["version"] != MEMO_VERSION:
+                return None
+            for project, said in value["pages"].items():
+                seen = self.pages.peek(project)
+                if seen is None or not (seen[1] or stale):
+                    return None
+                if (None if seen[0] is None else str(seen[0])) != said:
+                    return None
+            wheels = tuple(self._wheel(row) for row in value["wheels"])
+        except (KeyError, TypeError, ValueError, InvalidRecord):
+            return None
+        found = tuple(wheel for wheel in wheels if wheel is not None)
+        return Realised(found) if len(found) == len(wheels) else None
+
+    def remember(
+        self, plan: str, realised: Realised, pages: Mapping[str, Digest | None]
+    ) -> None:
+        """Keep what a plan came to."""
+        value = {
+            "version": MEMO_VERSION,
+            "pages": {
+                name: None if digest is None else str(digest)
+                for name, digest in sorted(pages.items())
+            },
+            "wheels": [
+                [
+                    wheel.name,
+                    str(wheel.version),
+                    wheel.filename,
+                    wheel.requested,
+                    list(wheel.dependencies),
+                    str(wheel.realisation.key),
+                ]
+                for wheel in realised.wheels
+            ],
+        }
+        self.store.remember(NAMESPACE, plan, json.dumps(value).encode())
+
+    def _wheel(self, row: list[object]) -> RealisedWheel | None:
+        from packaging.version import Version
+
+        match row:
+            case [
+                str(name),
+                str(version),
+                str(filename),
+                bool(requested),
+                list(dependencies),
+                str(key),
+            ]:
+                found = self.store.realisations(Digest.parse(key))
+                if not found:
+                    return None
+                return RealisedWheel(
+                    name,
+                    Version(version),
+                    filename,
+                    requested,
+                    tuple(str(each) for each in dependencies),
+                    found[0],
+                )
+        return None
+
+
+def plan_key(request: RealiseRequest, basis: Sequence[str]) -> str:
+    """Names a request on a basis: index names, platform, patches, recipes, policy."""
+    value = [
+        MEMO_VERSION,
+        _texts(request.requirements),
+        _texts(request.constraints),
+        _texts(request.build_constraints),
+        [[name, list(digests)] for name, digests in request.hashes],
+        request.dependencies,
+        request.prereleases,
+        list(basis),
+    ]
+    return blob_digest(json.dumps(value).encode()).hex
+
+
+def _texts(given: Sequence[GivenRequirement]) -> list[str]:
+    return sorted(str(each.requirement) for each in given)

@@ -1,0 +1,296 @@
+"""Packages: from a release to its wheel, with everything that it takes to build it.
+
+Planning is demand-driven. What a backend needs is known only once it was asked, in
+an environment that holds what it says without being asked. If the answer adds
+nothing, the same process goes on and builds; else the environment grows and a new
+process begins. Either way the recipe is one: ask, then build.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from fromager.derivations.building.sandbox import SANDBOX_VERSION, keyed_environment
+from fromager.derivations.building.wheel import NORMALISATION_VERSION
+from fromager.derivations.errors import BuildCycle, BuildError, DependencyFailed
+from fromager.derivations.realising import instantiate
+from fromager.derivations.realising.build import BuildPlace, WheelBuild
+from fromager.derivations.realising.goals import WaitGraph
+from fromager.derivations.realising.steps import Postponed, Step, Steps
+from fromager.derivations.realising.wheel_file import wheel_file, wheel_metadata
+from fromager.derivations.resolution.candidate import Metadata
+from fromager.derivations.resolution.request import GivenRequirement, Request
+from fromager.derivations.sources.project import build_system
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Mapping, Sequence
+
+    from packaging.version import Version
+
+    from fromager.derivations.derivation import ResolvedDerivation, Value
+    from fromager.derivations.realising.environments import Environments
+    from fromager.derivations.realising.knowledge import KnowledgeBase
+    from fromager.derivations.realising.sources import Sources
+    from fromager.derivations.realising.target import BuildPolicy, Target
+    from fromager.derivations.resolution.candidate import Release
+    from fromager.derivations.resolution.outcome import Pin
+
+T = TypeVar("T")
+MOST_ROUNDS: Final = 4
+"""How often a backend may ask for more, environment by environment."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltWheel:
+    """A release's wheel."""
+
+    name: str
+    version: Version
+    step: Step
+    filename: str
+    metadata: Metadata
+
+
+@dataclass(frozen=True, slots=True)
+class BuildEnvironment:
+    """An environment and the versions in it."""
+
+    step: Step
+    versions: Mapping[str, Version]
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """A source and the environment in which it may be built."""
+
+    subject: str
+    name: str
+    version: Version
+    source: Step
+    environment: BuildEnvironment
+
+    @property
+    def inputs(self) -> tuple[Step, ...]:
+        return (self.source, self.environment.step)
+
+
+@dataclass
+class Packages:
+    """Builds releases, each once in a run."""
+
+    steps: Steps
+    sources: Sources
+    environments: Environments
+    knowledge: KnowledgeBase
+    target: Target
+    policy: BuildPolicy
+
+    def __post_init__(self) -> None:
+        self._tasks: dict[str, asyncio.Task[BuiltWheel]] = {}
+        self._waits: WaitGraph[str] = WaitGraph()
+        self._place = BuildPlace(
+            self.steps.store,
+            self.target,
+            self.policy,
+            self.steps.report,
+            self.steps.stop,
+        )
+
+    async def wheel(
+        self, name: str, version: Version, release: Release, needed_by: str | None
+    ) -> BuiltWheel:
+        """The wheel of a release, built if no store has it.
+
+        `needed_by` is the subject that cannot be built without it.
+
+        Raises:
+            BuildCycle: it needs, through others, what it is needed by.
+        """
+        subject = f"{name}=={version}"
+        if subject not in self._tasks:
+            self._tasks[subject] = asyncio.create_task(
+                self._build(subject, name, version, release)
+            )
+        task = self._tasks[subject]
+        return await self._wait(needed_by, subject, asyncio.shield(task))
+
+    async def metadata(
+        self, name: str, version: Version, release: Release, needed_by: str | None
+    ) -> Metadata:
+        """What a release needs at run time: as its source promises, else as built."""
+        static = await self.sources.metadata(name, version, release)
+        if static is not None:
+            return Metadata.from_fields(
+                static.requires_dist, static.requires_python, static.provides_extra
+            )
+        return (await self.wheel(name, version, release, needed_by)).metadata
+
+    async def _wait(self, waiter: str | None, goal: str, result: Awaitable[T]) -> T:
+        if waiter is None:
+            return await result
+        cycle = self._waits.begin(waiter, goal)
+        if cycle is not None:
+            raise BuildCycle(cycle)
+        try:
+            return await result
+        finally:
+            self._waits.end(waiter, goal)
+
+    async def _build(
+        self, subject: str, name: str, version: Version, release: Release
+    ) -> BuiltWheel:
+        source = await self.sources.tree(name, version, release)
+        system = build_system(self.sources.member(source, "pyproject.toml"))
+        required = tuple(system.requires)
+        for _ in range(MOST_ROUNDS):
+            environment = await self._environment(subject, required)
+            attempt = _Attempt(subject, name, version, source, environment)
+            answer = self._remembered_answer(attempt)
+            if answer is None or self._adds_nothing(answer, attempt):
+                try:
+                    return await self._built(attempt, (*required, *(answer or ())))
+                except Postponed as more:
+                    answer = more.answer
+                if self._adds_nothing(answer, attempt):
+                    return await self._built(attempt, (*required, *answer))
+            required = (*required, *(text for text in answer if text not in required))
+        raise BuildError(
+            subject, f"its backend asked for more {MOST_ROUNDS} times and never built"
+        )
+
+    async def _environment(
+        self, subject: str, requirements: Sequence[str]
+    ) -> BuildEnvironment:
+        """An environment in which all the requirements hold, and what they need."""
+        origin = f"build of {subject}"
+        request = Request(
+            tuple(
+                GivenRequirement(self._parsed(text, subject), origin)
+                for text in requirements
+            ),
+            self.target.interpreter.marker_environment,
+            constraints=self.policy.build_constraints,
+        )
+        resolution = await self.knowledge.resolve(
+            origin,
+            request,
+            lambda name, version, release: self.metadata(
+                name, version, release, subject
+            ),
+        )
+        layouts = await self._all(
+            [self._layout(pin, subject) for pin in resolution.pins]
+        )
+        step = await self.environments.environment(dict(layouts))
+        versions = {pin.name: pin.version for pin in resolution.pins}
+        return BuildEnvironment(step, versions)
+
+    async def _layout(self, pin: Pin, needed_by: str) -> tuple[str, Step]:
+        subject = f"{pin.name}=={pin.version}"
+        try:
+            built = await self.wheel(pin.name, pin.version, pin.release, needed_by)
+        except BuildCycle:
+            raise
+        except BuildError as error:
+            raise DependencyFailed(needed_by, subject) from error
+        return subject, await self.environments.layout(
+            subject, built.step, built.filename
+        )
+
+    async def _all(self, work: Sequence[Awaitable[T]]) -> list[T]:
+        """The results of all, begun together; the first error once all have ended."""
+        results = await asyncio.gather(*work, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return [result for result in results if not isinstance(result, BaseException)]
+
+    def _options(self, source: Step) -> Mapping[str, Value]:
+        epoch = int(source.realisation.fact("epoch") or 0)
+        return instantiate.build_options(
+            platform=self.target.base.platform.digest,
+            sandbox=f"{SANDBOX_VERSION} {self.target.sandbox.level}",
+            runner=self._place.runner,
+            variables=keyed_environment(epoch, self.policy.variables),
+            config_settings={},
+        )
+
+    def _remembered_answer(self, attempt: _Attempt) -> tuple[str, ...] | None:
+        """What the backend answered before in this environment, if it was asked."""
+        found = self.steps.known(self._question(attempt).key)
+        if found is None:
+            return None
+        return tuple(json.loads(self.steps.store.read_file(found.output, None)))
+
+    def _question(self, attempt: _Attempt) -> ResolvedDerivation:
+        derivation = instantiate.requires(
+            attempt.subject,
+            attempt.source.derivation,
+            attempt.environment.step.derivation,
+            self._options(attempt.source),
+        )
+        return self.steps.resolve(derivation, attempt.inputs)
+
+    async def _built(self, attempt: _Attempt, accepted: tuple[str, ...]) -> BuiltWheel:
+        """The wheel, if the backend asks for nothing but what is `accepted`."""
+        derivation = instantiate.wheel(
+            attempt.subject,
+            attempt.source.derivation,
+            attempt.environment.step.derivation,
+            self._options(attempt.source),
+            NORMALISATION_VERSION,
+        )
+        build = WheelBuild(
+            attempt.name,
+            attempt.version,
+            attempt.source,
+            attempt.environment.step,
+            accepted,
+            self._question(attempt),
+        )
+        step = await self.steps.step(
+            derivation,
+            attempt.inputs,
+            lambda transaction, resolved: self._place.make(
+                build, self.steps, transaction, resolved
+            ),
+            builds=True,
+        )
+        path, filename = wheel_file(self.steps.store, step.output)
+        content = await self.steps.in_thread(lambda: wheel_metadata(path))
+        return BuiltWheel(
+            attempt.name, attempt.version, step, filename, Metadata.parse(content)
+        )
+
+    def _adds_nothing(self, answer: Sequence[str], attempt: _Attempt) -> bool:
+        """Whether an environment already holds everything that was answered."""
+        markers = self.target.interpreter.marker_environment
+        for text in answer:
+            requirement = self._parsed(text, attempt.subject)
+            if requirement.marker and not requirement.marker.evaluate(dict(markers)):
+                continue
+            version = attempt.environment.versions.get(
+                canonicalize_name(requirement.name)
+            )
+            # An extra may need more than the package: let resolution decide on that.
+            if version is None or requirement.extras:
+                return False
+            if not requirement.specifier.contains(version, prereleases=True):
+                return False
+        return True
+
+    def _parsed(self, text: str, subject: str) -> Requirement:
+        try:
+            return Requirement(text)
+        except InvalidRequirement as error:
+            raise BuildError(
+                subject,
+                f"its build requirement {text!r} cannot be read: {error}",
+                hint="Correct it with a patch to pyproject.toml",
+            ) from error

@@ -1,0 +1,211 @@
+"""Realise: from requirements to the wheels of one consistent set, in the store."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from packaging.utils import canonicalize_name
+
+from fromager.derivations.errors import BuildError, ResolutionError
+from fromager.derivations.realising.environments import Environments
+from fromager.derivations.realising.events import Noted
+from fromager.derivations.realising.knowledge import KnowledgeBase
+from fromager.derivations.realising.packages import BuiltWheel, Packages
+from fromager.derivations.realising.request import Realised, RealisedWheel
+from fromager.derivations.realising.sources import Sources
+from fromager.derivations.resolution.candidate import Metadata
+from fromager.derivations.resolution.request import Prereleases, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from packaging.version import Version
+
+    from fromager.derivations.index.client import IndexClient
+    from fromager.derivations.realising.request import RealiseRequest
+    from fromager.derivations.realising.steps import Steps
+    from fromager.derivations.realising.target import BuildPolicy, Target
+    from fromager.derivations.resolution.candidate import Release
+    from fromager.derivations.resolution.outcome import Pin
+    from fromager.derivations.resolution.outcome import Resolved as Resolution
+    from fromager.derivations.sources.members import Limits
+    from fromager.derivations.sources.patch_folder import PatchFolder
+    from fromager.store import Digest
+
+MOST_CORRECTIONS: Final = 20
+"""How often built wheels may contradict what was resolved upon."""
+
+
+@dataclass(frozen=True)
+class Realiser:
+    """Realises one request after the other with the same means."""
+
+    client: IndexClient
+    target: Target
+    policy: BuildPolicy
+    patches: PatchFolder
+    limits: Limits
+    keep_going: bool = False
+
+    def realise(
+        self, request: RealiseRequest, steps: Steps
+    ) -> tuple[Realised, Mapping[str, Digest | None]]:
+        """The wheels of a request, and by project what the pages said that were read.
+
+        Raises:
+            ResolutionError: no versions fit.
+            BuildError: something could not be built (the first such error; with
+                `keep_going` they are in the result instead).
+        """
+        run = _Run(self, request, steps)
+        return asyncio.run(run.realise()), run.knowledge.page_digests
+
+
+class _Run:
+    """One request being realised."""
+
+    def __init__(self, means: Realiser, request: RealiseRequest, steps: Steps) -> None:
+        self._request, self._steps = request, steps
+        self._keep_going = means.keep_going
+        self._interpreter = means.target.interpreter
+        self.knowledge = KnowledgeBase(steps, means.client, request.refresh)
+        self._packages = Packages(
+            steps,
+            Sources(steps, means.client, means.patches, means.limits),
+            Environments(steps, means.target),
+            self.knowledge,
+            means.target,
+            means.policy,
+        )
+        self._overruled: set[tuple[str, Version]] = set()
+        """Releases whose wheels told other requirements than their sources."""
+
+    async def realise(self) -> Realised:
+        """All wheels of the request, resolved again whenever a wheel demands it."""
+        self._steps.begin()
+        try:
+            for _ in range(MOST_CORRECTIONS):
+                resolution = await self._resolve()
+                built = await self._build(resolution)
+                if not self._contradictions(built):
+                    return self._result(resolution, built)
+            raise ResolutionError(
+                "built wheels contradict their sources again and again"
+            )
+        except BaseException:
+            self._steps.stop.set()
+            raise
+        finally:
+            await self._steps.end()
+
+    async def _resolve(self) -> Resolution:
+        request = self._request
+        wanted = Request(
+            request.requirements,
+            self._interpreter.marker_environment,
+            constraints=request.constraints,
+            prereleases=(
+                Prereleases.ALLOW if request.prereleases else Prereleases.IF_NECESSARY
+            ),
+            hashes={name: frozenset(digests) for name, digests in request.hashes},
+        )
+        if request.dependencies:
+            return await self.knowledge.resolve("request", wanted, self._metadata)
+        return await self.knowledge.resolve("request", wanted, _needs_nothing, {})
+
+    async def _metadata(
+        self, name: str, version: Version, release: Release
+    ) -> Metadata:
+        return await self._packages.metadata(name, version, release, None)
+
+    async def _build(
+        self, resolution: Resolution
+    ) -> dict[str, BuiltWheel | BaseException]:
+        async def build(pin: Pin) -> BuiltWheel:
+            return await self._packages.wheel(pin.name, pin.version, pin.release, None)
+
+        tasks = [asyncio.create_task(build(pin)) for pin in resolution.pins]
+        if not self._keep_going:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        return {
+            pin.name: result
+            for pin, result in zip(resolution.pins, results, strict=True)
+        }
+
+    def _contradictions(self, built: dict[str, BuiltWheel | BaseException]) -> bool:
+        """Whether a wheel needs something else than what was resolved upon.
+
+        The wheel is believed from then on.
+        """
+        if not self._request.dependencies:
+            return False
+        found = False
+        for result in built.values():
+            if not isinstance(result, BuiltWheel):
+                continue
+            key = (result.name, result.version)
+            believed = self.knowledge.metadata.get(key)
+            if believed is None or _same_needs(believed, result.metadata):
+                continue
+            self.knowledge.metadata[key] = result.metadata
+            text = "its wheel needs something else than its source promised"
+            self._steps.report(Noted(f"{result.name}=={result.version}", text))
+            found = True
+        return found
+
+    def _result(
+        self, resolution: Resolution, built: dict[str, BuiltWheel | BaseException]
+    ) -> Realised:
+        asked = {
+            canonicalize_name(given.requirement.name)
+            for given in self._request.requirements
+        }
+        failures = _root_causes(
+            [result for result in built.values() if isinstance(result, Exception)]
+        )
+        wheels = [
+            RealisedWheel(
+                pin.name,
+                pin.version,
+                result.filename,
+                pin.name in asked,
+                pin.dependencies,
+                result.step.realisation,
+            )
+            for pin in resolution.pins
+            if isinstance(result := built[pin.name], BuiltWheel)
+        ]
+        return Realised(tuple(wheels), failures, self._steps.done)
+
+
+async def _needs_nothing(name: str, version: Version, release: Release) -> Metadata:
+    return Metadata()
+
+
+def _same_needs(a: Metadata, b: Metadata) -> bool:
+    """Whether two metadata demand the same, in whatever order and spelling."""
+    return {str(r) for r in a.requires_dist} == {str(r) for r in b.requires_dist} and (
+        a.requires_python or ""
+    ) == (b.requires_python or "")
+
+
+def _root_causes(errors: list[Exception]) -> tuple[Exception, ...]:
+    """The errors that others come from first, each once."""
+    causes: dict[int, Exception] = {}
+    consequences: dict[int, Exception] = {}
+    for error in errors:
+        cause: BaseException = error
+        while isinstance(cause, BuildError) and isinstance(cause.__cause__, Exception):
+            if not isinstance(cause.__cause__, BuildError):
+                break
+            cause = cause.__cause__
+        if isinstance(cause, Exception):
+            causes[id(cause)] = cause
+        if cause is not error:
+            consequences[id(error)] = error
+    return (*causes.values(), *consequences.values())
