@@ -86,6 +86,8 @@ class BuildError(DerivationError):
         """The last lines of the build's log."""
         self.kept = kept
         """Where the build folder was kept, if it was asked for."""
+        self.log_of: str | None = None
+        """What to ask for to see the whole log."""
 
 
 class WheelRefused(BuildError):
