@@ -21,7 +21,9 @@ def targets(page: Path) -> list[tuple[str, str]]:
 
 def sections(page: Path) -> set[str]:
     """The anchors of a page's headings, as code hosting sites make them."""
-    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    headings = re.findall(
+        r"^#+ (.*)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
     kept = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
     return {heading.replace(" ", "-") for heading in kept}
 
