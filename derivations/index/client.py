@@ -270,17 +270,20 @@ class HttpIndexClient:
 
 def open_client(
     indexes: Sequence[IndexUrl],
-    settings: HttpSettings,
+    settings: Callable[[], HttpSettings],
     cache: Path,
     policy: Freshness = Freshness.CACHED,
     retries: Retries | None = None,
 ) -> HttpIndexClient:
-    """A client for these indexes, whose pages are kept below the folder `cache`."""
+    """A client for these indexes, whose pages are kept below the folder `cache`.
+
+    `settings` is called before the first request over a network.
+    """
 
     def connect() -> Transport:
         from fromager.derivations.index.http_transport import HttpTransport
 
-        return HttpTransport(settings, indexes, time.time)
+        return HttpTransport(settings(), indexes, time.time)
 
     return HttpIndexClient(indexes, PageCache(cache), connect, policy, retries)
 

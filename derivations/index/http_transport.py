@@ -186,7 +186,10 @@ def _new_pool(settings: HttpSettings, proxy: str | None, secure: bool) -> PoolMa
 def _tls(settings: HttpSettings) -> ssl.SSLContext:
     bundle, certificate = settings.ca_bundle, settings.client_certificate
     try:
-        context = ssl.create_default_context(cafile=bundle and str(bundle))
+        if bundle is not None and bundle.is_dir():
+            context = ssl.create_default_context(capath=str(bundle))
+        else:
+            context = ssl.create_default_context(cafile=bundle and str(bundle))
     except OSError as error:
         reason = f"cannot be read as a bundle of certificates: {_said(error)}"
         raise InputError(f"{bundle} {reason}") from error

@@ -545,7 +545,7 @@ from fromager.derivations.index.client import Freshness, open_client
 from fromager.derivations.index.transport import HttpSettings
 index = IndexUrl.parse({index.url!r}, "test", Path("/"))
 cache = Path({str(bench.folder / "pages")!r})
-client = open_client([index], HttpSettings(), cache, Freshness.OFFLINE)
+client = open_client([index], HttpSettings, cache, Freshness.OFFLINE)
 assert client.peek("pkg").fresh and client.lookup("pkg")
 costly = ("urllib3", "requests", "ssl", "html.parser", "pypi_simple", "asyncio")
 print(sorted(set(costly) & set(sys.modules)))

@@ -1,0 +1,118 @@
+"""What pip is told of indexes: its variables and files, as pip reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from fromager.derivations.errors import InputError
+from fromager.derivations.index.address import IndexUrl
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_SECTION: Final = "global"
+
+
+@dataclass(frozen=True, slots=True)
+class PipConfiguration:
+    """pip's variables and files; files are parsed only if they can matter."""
+
+    environ: Mapping[str, str]
+    files: tuple[tuple[Path, str], ...]
+    """Files and their text, the one that wins first."""
+
+    def get(self, option: str) -> str | None:
+        """An option's value (`index-url`); None if it is not set."""
+        found = self.find(option)
+        return found[0] if found is not None else None
+
+    def find(self, option: str) -> tuple[str, str] | None:
+        """An option's value, and where it comes from."""
+        variable = f"PIP_{option.upper().replace('-', '_')}"
+        # pip has called this option by two names.
+        variables = (variable, "PIP_DEFAULT_TIMEOUT")[: 1 + (option == "timeout")]
+        for name in variables:
+            if self.environ.get(name):
+                return self.environ[name], name
+        for path, text in self.files:
+            if option in text.lower().replace("_", "-"):
+                value = _option(path, text, option)
+                if value:
+                    return value, str(path)
+        return None
+
+
+def read_pip_configuration(
+    environ: Mapping[str, str], home: Path, etc: Path
+) -> PipConfiguration:
+    """pip's configuration: global, of the user, and where `PIP_CONFIG_FILE` points.
+
+    Raises:
+        InputError: a file that exists and cannot be read.
+    """
+    chosen = environ.get("PIP_CONFIG_FILE")
+    if chosen == "/dev/null":
+        return PipConfiguration(environ, ())
+    config_home = environ.get("XDG_CONFIG_HOME")
+    config = home / ".config" if not config_home else home / config_home
+    places = [
+        config / "pip" / "pip.conf",
+        home / ".pip" / "pip.conf",
+        etc / "pip.conf",
+        etc / "xdg" / "pip" / "pip.conf",
+    ]
+    if chosen:
+        places.insert(0, home / chosen)
+    found = ((place, _text(place)) for place in places)
+    return PipConfiguration(environ, tuple((p, t) for p, t in found if t is not None))
+
+
+def pip_indexes(pip: PipConfiguration, cwd: Path) -> tuple[list[IndexUrl], list[str]]:
+    """pip's indexes in order of priority, and what of its configuration is not used.
+
+    pip itself has no order: the best file of all indexes wins. Here a main index that
+    is configured comes first; extra indexes come before the public one only.
+    """
+    main = _indexes(pip, "index-url", cwd)
+    extra = _indexes(pip, "extra-index-url", cwd)
+    notes = [
+        f"{option} of {found[1]} is not used: only indexes are"
+        for option in ("find-links", "no-index")
+        if (found := pip.find(option)) is not None
+    ]
+    if extra and not main:
+        return [*extra, IndexUrl.default()], notes
+    return [*main, *extra], notes
+
+
+def _indexes(pip: PipConfiguration, option: str, cwd: Path) -> list[IndexUrl]:
+    found = pip.find(option)
+    if found is None:
+        return []
+    value, origin = found
+    return [IndexUrl.parse(url, origin, cwd) for url in value.split()]
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text("utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+
+
+def _option(path: Path, text: str, option: str) -> str | None:
+    import configparser
+
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read_string(text)
+    except configparser.Error as error:
+        raise InputError(f"{path} is not a configuration file of pip") from error
+    if not parser.has_section(_SECTION):
+        return None
+    options = {name.replace("_", "-"): v for name, v in parser.items(_SECTION)}
+    return options.get(option)
