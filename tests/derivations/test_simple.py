@@ -287,3 +287,6 @@ def test_a_link_with_a_broken_host_is_not_read_further() -> None:
     (file,) = read_html('<a href="http://[bad/foo-1.zip?x=1">foo</a><a href="//[bad/">')
 
     assert file.filename == "foo-1.zip"
+    assert read_html('<base href="//[bad/"><a href="foo-1.zip">')[0].url == (
+        f"{URL}foo-1.zip"
+    )
