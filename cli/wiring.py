@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         PatchFolder,
         RealiseRequest,
         Sandbox,
+        Surroundings,
         Target,
     )
     from fromager.store import LocalStore
@@ -121,18 +122,27 @@ class Wiring:
         """The package indexes, and how they are reached."""
         from fromager.derivations import find_indexes
 
-        return find_indexes(
-            self.settings.texts("index"), self.environ, Path.home(), self.folder
-        )
+        return find_indexes(self.settings.texts("index"), self.surroundings)
 
-    def client(self, store: LocalStore) -> HttpIndexClient:
+    @cached_property
+    def surroundings(self) -> Surroundings:
+        """Where the configuration of other tools is looked for."""
+        from fromager.derivations import Surroundings
+
+        return Surroundings(self.environ, Path.home(), self.folder)
+
+    def client(self, store: LocalStore, *, refresh: bool) -> HttpIndexClient:
         """Reads pages of the indexes, and files."""
-        from fromager.derivations import HttpIndexClient
+        from fromager.derivations import Freshness, find_http_settings, open_client
 
-        return HttpIndexClient(
-            self.indexes,
+        policy = Freshness.REFRESH if refresh else Freshness.CACHED
+        if self.settings.flag("offline"):
+            policy = Freshness.OFFLINE
+        return open_client(
+            self.indexes.indexes,
+            lambda: find_http_settings(self.surroundings),
             store.cache_folder("index"),
-            offline=self.settings.flag("offline"),
+            policy,
         )
 
     @cached_property

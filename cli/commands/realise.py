@@ -98,10 +98,9 @@ def command(
         build_constraints,
         dependencies=not no_deps,
         prereleases=pre,
-        refresh=refresh,
     )
     with wiring.open_store(create=True) as store:
-        realised = _realise(wiring, store, request, keep_going, keep_failed)
+        realised = _realise(wiring, store, request, keep_going, keep_failed, refresh)
         _print(wiring, store, realised, as_json)
         if out_link:
             _link(wiring, store, realised, out_link)
@@ -123,7 +122,6 @@ def _request(
     *,
     dependencies: bool,
     prereleases: bool,
-    refresh: bool,
 ) -> RealiseRequest:
     from fromager.derivations import (
         GivenRequirement,
@@ -161,7 +159,6 @@ def _request(
         tuple(sorted(hashes.items())),
         dependencies=dependencies,
         prereleases=prereleases,
-        refresh=refresh,
     )
 
 
@@ -171,21 +168,20 @@ def _realise(
     request: RealiseRequest,
     keep_going: bool,
     keep_failed: bool,
+    refresh: bool,
 ) -> Realised:
     """The request's wheels: from the database alone where nothing has changed."""
     from fromager.derivations import Memo, plan_key
 
-    offline = wiring.settings.flag("offline")
     interpreter = wiring.interpreter(store)
     base = wiring.base(store, interpreter, thorough=False)
-    client = wiring.client(store)
+    client = wiring.client(store, refresh=refresh)
     patches = wiring.patches
     memo = Memo(store, client)
     basis = wiring.basis(base, patches)
-    if not request.refresh:
-        known = memo.recall(plan_key(request, basis), stale=offline)
-        if known is not None:
-            return known
+    known = memo.recall(plan_key(request, basis))
+    if known is not None:
+        return known
 
     from fromager.cli.progress import reporter
     from fromager.derivations import Realiser, Steps

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fromager.derivations.building.diagnose import diagnose
@@ -26,6 +25,8 @@ from fromager.derivations.sources.project import build_system
 from fromager.store import Directory
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from packaging.version import Version
 
     from fromager.derivations.building.sandbox import Stop

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fromager.derivations.building.bytecode_step import compile_bytecode, script_digest
+from fromager.derivations.building.compilation import (
+    compile_bytecode,
+    compiler_digest,
+)
 from fromager.derivations.building.environment import base_files, compose
 from fromager.derivations.building.layout import Scheme, install_wheel
 from fromager.derivations.errors import SourceError
@@ -29,7 +32,7 @@ class Environments:
     target: Target
 
     def __post_init__(self) -> None:
-        self._script = script_digest()
+        self._script = compiler_digest()
         self._base_files = base_files(self.target.interpreter)
         self._base = from_paths(
             (path, _node(content)) for path, content in self._base_files.items()
@@ -43,7 +46,7 @@ class Environments:
             wheel.derivation,
             filename,
             interpreter,
-            self.target.base.python,
+            self.target.python,
             self._script,
         )
 
@@ -57,7 +60,13 @@ class Environments:
                     root,
                     Scheme.of(interpreter),
                 )
-                compile_bytecode(self.target, root, self.steps.stop)
+                compile_bytecode(
+                    self.target.sandbox,
+                    self.target.base,
+                    interpreter,
+                    root,
+                    self.steps.stop,
+                )
                 name = instantiate.object_name(f"{subject}-layout")
                 return Made(transaction.add_directory(root, name, consume=True))
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from packaging.version import Version
 
-    from fromager.derivations.index.client import CachedPage, IndexClient
+    from fromager.derivations.index.client import IndexClient
     from fromager.derivations.index.page import ProjectPage
     from fromager.derivations.realising.steps import Steps
     from fromager.derivations.resolution.request import Request
@@ -44,15 +44,14 @@ class KnowledgeBase:
 
     steps: Steps
     client: IndexClient
-    refresh: bool = False
 
     def __post_init__(self) -> None:
         self._resolver = Resolver()
         self._projects: dict[str, ProjectReleases | None] = {}
         self._pages: dict[str, asyncio.Task[None]] = {}
         self.metadata: dict[tuple[str, Version], Metadata] = {}
-        self.page_digests: dict[str, Digest | None] = {}
-        """By project, what its page said; None where no index has it."""
+        self.page_digests: dict[str, Digest] = {}
+        """By project, what the indexes said of it."""
 
     async def resolve(
         self,
@@ -116,13 +115,14 @@ class KnowledgeBase:
         await asyncio.shield(self._pages[name])
 
     async def _look_up(self, name: str) -> None:
-        def look_up() -> tuple[CachedPage | None, ProjectReleases | None]:
-            cached = self.client.lookup(name, refresh=self.refresh)
-            return cached, cached and project_releases(cached.page)
+        def look_up() -> ProjectReleases | None:
+            cached = self.client.lookup(name)
+            return None if cached is None else project_releases(cached.page)
 
-        cached, project = await self.steps.in_thread(look_up)
-        self.page_digests[name] = cached.digest if cached else None
-        self._projects[name] = project
+        self._projects[name] = await self.steps.in_thread(look_up)
+        seen = self.client.peek(name)
+        if seen is not None:
+            self.page_digests[name] = seen.digest
 
 
 def project_releases(page: ProjectPage) -> ProjectReleases:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from fromager.derivations.realising.request import Realised, RealisedWheel
 from fromager.store import Digest, InvalidRecord, blob_digest
@@ -17,6 +17,7 @@ from fromager.store import Digest, InvalidRecord, blob_digest
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from fromager.derivations.index.client import IndexClient
     from fromager.derivations.realising.request import RealiseRequest
     from fromager.derivations.resolution.request import GivenRequirement
     from fromager.store import LocalStore
@@ -25,26 +26,15 @@ MEMO_VERSION: Final = 1
 NAMESPACE: Final = "plan"
 
 
-class Pages(Protocol):
-    """Tells what the pages of projects said when they were last read."""
-
-    def peek(self, project: str) -> tuple[Digest | None, bool] | None:
-        """The page's digest (None: no index has it) and whether it is fresh."""
-        ...
-
-
 @dataclass(frozen=True)
 class Memo:
     """Remembers what requests came to."""
 
     store: LocalStore
-    pages: Pages
+    client: IndexClient
 
-    def recall(self, plan: str, *, stale: bool = False) -> Realised | None:
-        """What a plan came to, if nothing that it rests on has changed.
-
-        `stale` believes pages that are no longer fresh: nobody can be asked.
-        """
+    def recall(self, plan: str) -> Realised | None:
+        """What a plan came to, if nothing that it rests on has changed."""
         content = self.store.recall(NAMESPACE, plan)
         if content is None:
             return None
@@ -53,10 +43,8 @@ class Memo:
             if value["version"] != MEMO_VERSION:
                 return None
             for project, said in value["pages"].items():
-                seen = self.pages.peek(project)
-                if seen is None or not (seen[1] or stale):
-                    return None
-                if (None if seen[0] is None else str(seen[0])) != said:
+                seen = self.client.peek(project)
+                if seen is None or not seen.fresh or str(seen.digest) != said:
                     return None
             wheels = tuple(self._wheel(row) for row in value["wheels"])
         except (KeyError, TypeError, ValueError, InvalidRecord):
@@ -65,15 +53,12 @@ class Memo:
         return Realised(found) if len(found) == len(wheels) else None
 
     def remember(
-        self, plan: str, realised: Realised, pages: Mapping[str, Digest | None]
+        self, plan: str, realised: Realised, pages: Mapping[str, Digest]
     ) -> None:
         """Keep what a plan came to."""
         value = {
             "version": MEMO_VERSION,
-            "pages": {
-                name: None if digest is None else str(digest)
-                for name, digest in sorted(pages.items())
-            },
+            "pages": {name: str(digest) for name, digest in sorted(pages.items())},
             "wheels": [
                 [
                     wheel.name,

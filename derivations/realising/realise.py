@@ -51,7 +51,7 @@ class Realiser:
 
     def realise(
         self, request: RealiseRequest, steps: Steps
-    ) -> tuple[Realised, Mapping[str, Digest | None]]:
+    ) -> tuple[Realised, Mapping[str, Digest]]:
         """The wheels of a request, and by project what the pages said that were read.
 
         Raises:
@@ -70,7 +70,7 @@ class _Run:
         self._request, self._steps = request, steps
         self._keep_going = means.keep_going
         self._interpreter = means.target.interpreter
-        self.knowledge = KnowledgeBase(steps, means.client, request.refresh)
+        self.knowledge = KnowledgeBase(steps, means.client)
         self._packages = Packages(
             steps,
             Sources(steps, means.client, means.patches, means.limits),

@@ -24,8 +24,6 @@ class RealiseRequest:
     dependencies: bool = True
     """False: only what was asked for is built, not what it needs at run time."""
     prereleases: bool = False
-    refresh: bool = False
-    """Ask indexes anew, however fresh their pages are."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
+
+from fromager.derivations.building.parts import INTERPRETER, STANDARD_LIBRARY
+from fromager.store import blob_digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,6 +16,7 @@ if TYPE_CHECKING:
     from fromager.derivations.building.sandbox import Sandbox
     from fromager.derivations.interpreter import Interpreter
     from fromager.derivations.resolution.request import GivenRequirement
+    from fromager.store import Digest
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,15 @@ class Target:
     interpreter: Interpreter
     base: HostBase
     sandbox: Sandbox
+
+    @cached_property
+    def python(self) -> Digest:
+        """Names the interpreter and its standard library: what bytecode depends on."""
+        wanted = (INTERPRETER, STANDARD_LIBRARY)
+        parts = [part for part in self.base.platform.parts if part.name in wanted]
+        return blob_digest(
+            "\n".join(f"{part.name} {part.digest}" for part in parts).encode()
+        )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,71 @@
+"""Bytecode for a layout, made by the interpreter that will run it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from fromager.derivations.building.sandbox import (
+    ENVIRONMENT,
+    Mount,
+    SandboxSpec,
+    keyed_environment,
+)
+from fromager.derivations.errors import BuildError
+from fromager.store import blob_digest
+
+if TYPE_CHECKING:
+    from fromager.derivations.building.platform import HostBase
+    from fromager.derivations.building.sandbox import Sandbox, Stop
+    from fromager.derivations.interpreter import Interpreter
+
+SCRIPT: Final = "/fromager/bytecode.py"
+_TIMEOUT: Final = 1800.0
+_HERE: Final = Path(__file__).with_name("bytecode.py")
+
+
+def compiler_digest() -> str:
+    """Names the script that makes bytecode; part of the recipe of layouts."""
+    return blob_digest(_HERE.read_bytes()).hex[:16]
+
+
+def compile_bytecode(
+    sandbox: Sandbox,
+    base: HostBase,
+    interpreter: Interpreter,
+    folder: Path,
+    stop: Stop,
+) -> None:
+    """Put bytecode beside every module below a folder that will be seen at `/env`.
+
+    Raises:
+        BuildError: the compiler itself failed; modules that do not compile are
+            passed over.
+    """
+    output = bytearray()
+    ending = sandbox.run(
+        SandboxSpec(
+            command=(
+                interpreter.executable,
+                "-S",
+                "-s",
+                SCRIPT,
+                ENVIRONMENT,
+                ENVIRONMENT,
+            ),
+            mounts=(
+                *base.mounts,
+                Mount(str(folder), ENVIRONMENT, writable=True),
+                Mount(str(_HERE), SCRIPT),
+            ),
+            links=base.links,
+            environment=keyed_environment(0, {}),
+            cwd="/",
+            timeout=_TIMEOUT,
+        ),
+        output.extend,
+        stop,
+    )
+    if not ending.succeeded:
+        lines = output.decode("utf-8", "replace").splitlines()[-20:]
+        raise BuildError(folder.name, "no bytecode came of it", log_tail=tuple(lines))

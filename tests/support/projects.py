@@ -1,0 +1,165 @@
+"""Tiny projects as sdists, with a build backend of their own: no download is needed.
+
+`sdist("demo", "1.0", dependencies=["other"])` gives the file's name and bytes. What
+the backend does beside a wheel is said by its `quirk`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+from collections.abc import Mapping, Sequence
+
+MTIME = 1_600_000_000
+
+BACKEND = '''
+import base64, hashlib, json, os, pathlib, subprocess, sys, time, zipfile
+
+ABOUT = json.loads(pathlib.Path("about.json").read_text())
+NAME, VERSION, QUIRK = ABOUT["name"], ABOUT["version"], ABOUT["quirk"]
+
+
+def get_requires_for_build_wheel(config_settings=None):
+    if QUIRK == "requires-crash":
+        raise RuntimeError("the backend does not know what it needs")
+    if QUIRK == "requires-nonsense":
+        return [42]
+    return ABOUT["asks"]
+
+
+def _files():
+    metadata = ["Metadata-Version: 2.1", f"Name: {NAME}", f"Version: {VERSION}"]
+    metadata += [f"Requires-Dist: {each}" for each in ABOUT["dependencies"]]
+    info = f"{NAME}-{VERSION}.dist-info"
+    files = {path: text for path, text in ABOUT["files"].items()}
+    for path in pathlib.Path(NAME).rglob("*.py"):
+        files[str(path)] = path.read_text()
+    if QUIRK == "imports":
+        for module in ABOUT["imports"]:
+            files[f"{NAME}/saw_{module}.txt"] = __import__(module).VALUE
+    if QUIRK == "cores":
+        files[f"{NAME}/cores.txt"] = os.environ["FROMAGER_BUILD_CORES"]
+    files[f"{info}/METADATA"] = "\\n".join(metadata) + "\\n"
+    files[f"{info}/WHEEL"] = (
+        "Wheel-Version: 1.0\\nGenerator: tiny\\nRoot-Is-Purelib: true\\n"
+        "Tag: py3-none-any\\n"
+    )
+    rows = []
+    for path, text in files.items():
+        raw = hashlib.sha256(text.encode()).digest()
+        digest = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+        rows.append(f"{path},sha256={digest},{len(text.encode())}")
+    files[f"{info}/RECORD"] = "\\n".join([*rows, f"{info}/RECORD,,", ""])
+    return files
+
+
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    if QUIRK == "crash":
+        print("about to fail")
+        raise RuntimeError("the build went wrong on purpose")
+    if QUIRK == "exit":
+        os._exit(3)
+    if QUIRK == "kill":
+        os.kill(os.getpid(), 9)
+    if QUIRK == "hang":
+        time.sleep(3600)
+    if QUIRK == "chatter":
+        for number in range(200_000):
+            print(f"line {number} of very many " + "x" * 60)
+    if QUIRK == "none":
+        return f"{NAME}-{VERSION}-py3-none-any.whl"
+    if QUIRK == "network":
+        import urllib.request
+        urllib.request.urlopen("http://example.test/", timeout=5)
+    if QUIRK == "outside":
+        pathlib.Path("/usr/escaped").write_text("x")
+    if QUIRK == "write-environment":
+        pathlib.Path(sys.prefix, "escaped").write_text("x")
+    if QUIRK == "daemon":
+        subprocess.Popen(
+            [sys.executable, "-c", "import time; time.sleep(3600)"],
+            start_new_session=True,
+        )
+    if QUIRK == "locked-folder":
+        pathlib.Path("locked").mkdir()
+        pathlib.Path("locked/file").write_text("x")
+        os.chmod("locked", 0)
+    version = "9.9" if QUIRK == "other-version" else VERSION
+    name = "somebody" if QUIRK == "other-name" else NAME
+    filename = f"{name}-{version}-py3-none-any.whl"
+    names = [filename]
+    if QUIRK == "two":
+        names.append(f"{NAME}-{VERSION}-py2-none-any.whl")
+    for each in names:
+        with zipfile.ZipFile(os.path.join(wheel_directory, each), "w") as wheel:
+            for path, text in _files().items():
+                if QUIRK == "false-record" and path.endswith(".py"):
+                    text += "# not what RECORD says"
+                wheel.writestr(path, text)
+    if QUIRK == "truncated":
+        path = pathlib.Path(wheel_directory, filename)
+        path.write_bytes(path.read_bytes()[:-40])
+    return 7 if QUIRK == "answer" else filename
+'''
+
+
+def sdist(
+    name: str,
+    version: str,
+    *,
+    dependencies: Sequence[str] = (),
+    requires: Sequence[str] = (),
+    asks: Sequence[str] = (),
+    imports: Sequence[str] = (),
+    quirk: str = "",
+    static: bool = True,
+    value: str = "",
+    files: Mapping[str, str] | None = None,
+    more: Mapping[str, str] | None = None,
+) -> tuple[str, bytes]:
+    """An sdist's name and bytes.
+
+    `requires` stands in pyproject.toml, `asks` is what the backend answers when it is
+    asked, `imports` are modules that its build imports from its environment.
+    `static` says that PKG-INFO commits to the dependencies. `value` ends up in the
+    module, `files` in the wheel only and `more` in the sdist only.
+    """
+    about = {
+        "name": name,
+        "version": version,
+        "dependencies": list(dependencies),
+        "asks": list(asks),
+        "imports": list(imports),
+        "quirk": "imports" if imports and not quirk else quirk,
+        "files": dict(files or {}),
+    }
+    pkg_info = ["Metadata-Version: 2.2", f"Name: {name}", f"Version: {version}"]
+    if static:
+        pkg_info += [f"Requires-Dist: {each}" for each in dependencies]
+    else:
+        pkg_info.append("Dynamic: Requires-Dist")
+    members = {
+        "PKG-INFO": "\n".join(pkg_info) + "\n",
+        "pyproject.toml": (
+            f"[build-system]\nrequires = {json.dumps(list(requires))}\n"
+            'build-backend = "tiny_backend"\nbackend-path = ["."]\n'
+        ),
+        "tiny_backend.py": BACKEND,
+        "about.json": json.dumps(about),
+        f"{name}/__init__.py": f"VALUE = {value or version!r}\n",
+        **(more or {}),
+    }
+    return f"{name}-{version}.tar.gz", archive(f"{name}-{version}", members)
+
+
+def archive(top: str, members: Mapping[str, str]) -> bytes:
+    """A `.tar.gz` with these files below one folder; the same bytes every time."""
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w") as tar:
+        for path, text in members.items():
+            info = tarfile.TarInfo(f"{top}/{path}")
+            info.size, info.mtime = len(text.encode()), MTIME
+            tar.addfile(info, io.BytesIO(text.encode()))
+    return gzip.compress(raw.getvalue(), mtime=0)
