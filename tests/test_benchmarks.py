@@ -1,0 +1,87 @@
+"""The benchmarks measure all that a command costs, and count what it leaves behind."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.bench_realise import Row, summary
+from benchmarks.collect_sdists import LOCK, pin_of, read_lock
+from benchmarks.contenders import WORKLOADS
+from benchmarks.measuring import Cost
+
+TESTS: Final = Path(__file__).parent
+MEASURE: Final = """
+import dataclasses, json, pathlib, sys
+from benchmarks.measuring import adopt_orphans, measure
+folder = pathlib.Path(sys.argv[1])
+adopt_orphans()
+cost = measure([sys.executable, "-c", sys.argv[2]], {}, folder, folder / "log")
+print(json.dumps(dataclasses.asdict(cost)))
+"""
+BUSY: Final = "import time\nwhile time.process_time() < 0.3: pass\n"
+
+
+def measured(folder: Path, script: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(folder), script],
+        env={"PYTHONPATH": str(TESTS)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    cost: dict[str, Any] = json.loads(done.stdout)
+    return cost
+
+
+def test_processor_time_of_children_counts(tmp_path: Path) -> None:
+    script = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {BUSY!r}])"
+
+    cost = measured(tmp_path, script)
+
+    assert cost["cpu"] >= 0.3
+    assert (cost["status"], cost["left_over"]) == (0, 0)
+
+
+def test_processor_time_of_daemons_counts(tmp_path: Path) -> None:
+    script = (
+        f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {BUSY!r}])"
+    )
+
+    cost = measured(tmp_path, script)
+
+    assert cost["cpu"] >= 0.3
+    assert (cost["status"], cost["left_over"]) == (0, 1)
+
+
+def test_memory_and_exit_status_are_noted(tmp_path: Path) -> None:
+    script = "import sys, time\nx = bytearray(50_000_000)\ntime.sleep(0.2)\nsys.exit(3)"
+
+    cost = measured(tmp_path, script)
+
+    assert cost["status"] == 3
+    assert cost["largest_rss"] > 50_000_000
+    assert cost["main_rss"] > 50_000_000
+
+
+def test_ratios_are_of_rounds_and_not_of_medians() -> None:
+    seconds = {"fast": (1.0, 8.0, 2.0), "slow": (2.0, 16.0, 8.0)}
+    rows = [
+        Row(number, tool, step, Cost(0, cpu, cpu, 1, 1, 0), 7, 0.1, 0.0)
+        for step in ("cold", "warm")
+        for tool, values in seconds.items()
+        for number, cpu in enumerate(values)
+    ]
+
+    text = summary(rows, ["fast", "slow"])
+
+    (line,) = (x for x in text.splitlines() if x.startswith("cold  slow"))
+    assert line.endswith("0.50 [0.25..0.50]  0.50 [0.25..0.50]")
+
+
+def test_the_lock_has_the_sdists_of_all_workloads() -> None:
+    pins = {pin_of(filename) for filename in read_lock(LOCK)}
+
+    for workload in WORKLOADS.glob("w*.txt"):
+        assert set(workload.read_text().split()) <= pins
