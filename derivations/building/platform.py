@@ -8,11 +8,11 @@ they only tell which files need not be read again.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from fromager.derivations.building.homes import EMPTY, home_folder, make_homes
 from fromager.derivations.building.parts import Part, identify
 from fromager.derivations.building.sandbox import Mount
 from fromager.derivations.building.scan import (
@@ -88,7 +88,8 @@ def host_platform(
 
 def _scan(toolchain: Toolchain) -> Listing:
     sources = [p.source for p in toolchain.programs if p.source is not None]
-    return scan(toolchain.folders, [*sources, *toolchain.files], toolchain.hidden)
+    places = [*toolchain.folders, *toolchain.copies, *toolchain.files, *sources]
+    return scan(places, toolchain.hidden)
 
 
 def _identify(
@@ -104,7 +105,7 @@ def _identify(
     digest = derived_digest(
         _CONTEXT, json.dumps([summary, toolchain.links, toolchain.hidden]).encode()
     )
-    folder = _copy_programs(toolchain, digest, cache_folder)
+    folder = make_homes(toolchain, cache_folder / f"host-{digest.hex[:32]}")
     _remember_files(facts, interpreter, listing.items, digests)
     return HostBase(
         Platform(digest, parts),
@@ -115,43 +116,10 @@ def _identify(
 
 
 def _mounts(toolchain: Toolchain, folder: Path) -> tuple[Mount, ...]:
-    mounts = [Mount(str(folder / "bin"), BIN)]
+    mounts = [Mount(str(home_folder(folder, home)), home) for home in toolchain.homes]
     mounts += [Mount(path, path) for path in (*toolchain.folders, *toolchain.files)]
-    mounts += [Mount(str(folder / "empty"), path) for path in toolchain.hidden]
+    mounts += [Mount(str(folder / EMPTY), path) for path in toolchain.hidden]
     return tuple(sorted(mounts, key=lambda mount: mount.inside))
-
-
-def _copy_programs(toolchain: Toolchain, digest: Digest, cache_folder: Path) -> Path:
-    import shutil
-    import tempfile
-
-    folder = cache_folder / f"host-{digest.hex[:32]}"
-    if folder.is_dir():
-        return folder
-    cache_folder.mkdir(parents=True, exist_ok=True)
-    new = Path(tempfile.mkdtemp(prefix=".new-", dir=cache_folder))
-    (new / "empty").mkdir()
-    (new / "bin").mkdir()
-    for program in toolchain.programs:
-        place = new / "bin" / program.name
-        if program.source is None:
-            place.symlink_to(program.target or "")
-        else:
-            shutil.copyfile(program.source, place)
-            place.chmod(0o555)
-        os.utime(place, (1, 1), follow_symlinks=False)
-    for path, mode in (("bin", 0o555), ("empty", 0o555), (".", 0o755)):
-        (new / path).chmod(mode)
-        os.utime(new / path, (1, 1))
-    try:
-        new.rename(folder)
-    except OSError:
-        # Somebody else made the same folder meanwhile.
-        (new / "bin").chmod(0o755)
-        shutil.rmtree(new, ignore_errors=True)
-        if not folder.is_dir():
-            raise
-    return folder
 
 
 def _identity(interpreter: Interpreter) -> list[Any]:
@@ -214,6 +182,7 @@ def _remember(
 ) -> None:
     folders = [*listing.folders, *toolchain.watched]
     main = [p.source for p in toolchain.programs if p.source is not None]
+    main += [path for path in toolchain.copies if Path(path).is_file()]
     main += toolchain.files
     main += [
         item.path

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fromager.store import Digest
 
 _BIG: Final = 256 * 1024
-_BYTECODE: Final = "__pycache__"
+BYTECODE: Final = "__pycache__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +37,25 @@ class Listing:
     folders: tuple[str, ...]
 
 
-def scan(
-    folders: Iterable[str], files: Iterable[str], hidden: Iterable[str]
-) -> Listing:
-    """The files of some folders without those that are hidden, and some more files.
+def scan(places: Iterable[str], hidden: Iterable[str]) -> Listing:
+    """The files at and below some places, without the folders that are hidden.
 
     Compiled bytecode is left out: an interpreter checks it against its source.
     What cannot be read is left out too, since no build can read it.
     """
     items: dict[str, Item] = {}
     seen: set[str] = set()
-    pending = list(folders)
+    pending = []
     without = frozenset(hidden)
+    for path in places:
+        try:
+            status = os.stat(path)
+        except OSError:
+            continue
+        if stat.S_ISDIR(status.st_mode):
+            pending.append(path)
+        else:
+            items[path] = _item(path, status)
     while pending:
         folder = pending.pop()
         if folder in seen or folder in without:
@@ -58,16 +65,11 @@ def scan(
             with os.scandir(folder) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
-                        if entry.name != _BYTECODE:
+                        if entry.name != BYTECODE:
                             pending.append(entry.path)
                     else:
                         status = entry.stat(follow_symlinks=False)
                         items[entry.path] = _item(entry.path, status)
-        except OSError:
-            continue
-    for path in files:
-        try:
-            items[path] = _item(path, os.stat(path))
         except OSError:
             continue
     return Listing(tuple(items[path] for path in sorted(items)), tuple(sorted(seen)))

@@ -26,7 +26,6 @@ _BIN_FOLDERS: Final = (BIN, "/bin", "/usr/sbin", "/sbin")
 _LIBRARY_ROOTS: Final = ("/usr/lib", "/lib")
 _LIBRARY_ROOTS_64: Final = ("/usr/lib64", "/lib64")
 _BESIDE_LIBRARIES: Final = (
-    "gcc",
     "bfd-plugins",
     "compat-ld",
     "gold-ld",
@@ -38,7 +37,7 @@ _BESIDE_LIBRARIES: Final = (
     # The specs files that Fedora's interpreter names in its compiler flags.
     "rpm/redhat",
 )
-_FOLDERS: Final = ("/usr/libexec/gcc", "/usr/include")
+_FOLDERS: Final = ("/usr/lib/gcc", "/usr/libexec/gcc", "/usr/include")
 _SHARED_DATA: Final = (
     "perl",
     "perl5",
@@ -57,7 +56,6 @@ _FOREIGN: Final = (
     "node_modules",
     "modules",
     "firmware",
-    "systemd",
     "jvm",
     "ruby",
     "go",
@@ -81,12 +79,17 @@ class Program:
 class Toolchain:
     """All that is let in, by path. Paths are those of the machine, and inside."""
 
+    homes: tuple[str, ...]
+    """Folders made for the sandbox, of copies: `/usr`, the interpreter's prefix."""
     programs: tuple[Program, ...]
+    copies: tuple[str, ...]
+    """Small files and folders that are copied into those, to save mounts."""
     folders: tuple[str, ...]
+    """Folders that are let in as they are."""
+    files: tuple[str, ...]
+    """Single files that are let in as they are."""
     hidden: tuple[str, ...]
     """Folders within those that are covered by an empty one."""
-    files: tuple[str, ...]
-    """Single files outside of the folders."""
     links: tuple[tuple[str, str], ...]
     """Symbolic links: where, and what they point to."""
     watched: tuple[str, ...]
@@ -155,47 +158,38 @@ def discover(interpreter: Interpreter, machine: Machine) -> Toolchain:
     """What this machine has of all that may be let in."""
     architecture = interpreter.platform_tag.removeprefix("linux_")
     libraries = list(_library_folders(machine, architecture))
+    library = dict.fromkeys((interpreter.stdlib, interpreter.platstdlib))
     hidden = [
         path
         for folder in libraries
         for path in _foreign(machine, folder)
-        if path not in (interpreter.stdlib, interpreter.platstdlib)
+        if path not in library
     ]
-    folders = _outermost(
-        [
-            *libraries,
-            *_beside_libraries(machine),
-            *(path for path in _FOLDERS if machine.at(path).is_dir()),
-            *_shared_data(machine),
-            *_compiler_homes(machine),
-        ],
-        hidden,
-    )
-    own = (interpreter.stdlib, interpreter.platstdlib, *interpreter.include)
-    folders = _outermost(
-        [*folders, *(p for p in own if machine.at(p).is_dir())], hidden
-    )
+    mounted = [*libraries, *_compiler_homes(machine), *library]
+    mounted += [path for path in _FOLDERS if machine.is_real_folder(path)]
+    folders = _outermost(mounted, hidden)
     # A distribution's own modules are no part of the standard library.
     hidden += [
         f"{folder}/{name}"
-        for folder in dict.fromkeys((interpreter.stdlib, interpreter.platstdlib))
+        for folder in library
         for name in ("site-packages", "dist-packages")
         if machine.is_real_folder(f"{folder}/{name}")
     ]
-    files = [path for path in _FILES if machine.real(path) is not None]
-    files += interpreter.libraries
     programs = tuple(_programs(machine, interpreter, folders))
-    if not any(program.name == _name(interpreter) for program in programs):
-        files.append(interpreter.executable)
+    small = [*_beside_libraries(machine), *_shared_data(machine), *interpreter.include]
+    small += [path for path in _FILES if machine.real(path) is not None]
+    small += interpreter.libraries
+    if not _in_bin(interpreter.executable):
+        small.append(interpreter.executable)
+    small = [p for p in _outermost(small, hidden) if not _is_below(p, folders)]
+    homes = _homes(interpreter)
     return Toolchain(
+        homes=homes,
         programs=programs,
+        copies=tuple(path for path in small if _is_below(path, homes)),
         folders=tuple(folders),
+        files=tuple(path for path in small if not _is_below(path, homes)),
         hidden=tuple(sorted(set(hidden))),
-        files=tuple(
-            path
-            for path in dict.fromkeys(files)
-            if not _is_below(path, folders) or _is_below(path, hidden)
-        ),
         links=tuple(_links(machine, folders)),
         watched=tuple(
             path
@@ -203,6 +197,11 @@ def discover(interpreter: Interpreter, machine: Machine) -> Toolchain:
             if machine.is_real_folder(path)
         ),
     )
+
+
+def _homes(interpreter: Interpreter) -> tuple[str, ...]:
+    prefix = interpreter.prefix
+    return ("/usr",) if prefix in ("/", "/usr") else tuple(sorted(("/usr", prefix)))
 
 
 def _library_folders(machine: Machine, architecture: str) -> Iterator[str]:
@@ -216,8 +215,14 @@ def _library_folders(machine: Machine, architecture: str) -> Iterator[str]:
             if fnmatch(name, f"{architecture}-linux-*"):
                 yield f"{root}/{name}"
     for root in _LIBRARY_ROOTS_64:
-        if machine.is_real_folder(root):
+        if machine.is_real_folder(root) and not _is_small(machine, root):
             yield root
+
+
+def _is_small(machine: Machine, folder: str) -> bool:
+    # Debian has nothing there but the links to the loader.
+    names = machine.names(folder)
+    return folder.startswith("/usr/") and len(names) <= 8
 
 
 def _foreign(machine: Machine, folder: str) -> Iterator[str]:
@@ -229,6 +234,8 @@ def _foreign(machine: Machine, folder: str) -> Iterator[str]:
 
 
 def _beside_libraries(machine: Machine) -> Iterator[str]:
+    if machine.is_real_folder("/usr/lib64") and _is_small(machine, "/usr/lib64"):
+        yield "/usr/lib64"
     for name in _BESIDE_LIBRARIES:
         if machine.is_real_folder(f"/usr/lib/{name}"):
             yield f"/usr/lib/{name}"
@@ -278,7 +285,7 @@ def _program_names(machine: Machine, interpreter: Interpreter) -> list[str]:
     }
     names += [f"{target}-{name}" for target in sorted(targets) for name in PROGRAMS]
     if _in_bin(interpreter.executable):
-        names.append(_name(interpreter))
+        names.append(interpreter.executable.rpartition("/")[2])
     return names
 
 
@@ -312,9 +319,8 @@ def _links(machine: Machine, folders: list[str]) -> Iterator[tuple[str, str]]:
             yield place, machine.target(place)
 
 
-def _outermost(paths: list[str], hidden: Iterable[str]) -> list[str]:
+def _outermost(paths: list[str], hidden: list[str]) -> list[str]:
     kept: list[str] = []
-    hidden = list(hidden)
     for path in sorted(set(paths)):
         if not _is_below(path, kept) or _is_below(path, hidden):
             kept.append(path)
@@ -327,7 +333,3 @@ def _is_below(path: str, folders: Iterable[str]) -> bool:
 
 def _in_bin(path: str) -> bool:
     return path.rpartition("/")[0] in _BIN_FOLDERS
-
-
-def _name(interpreter: Interpreter) -> str:
-    return interpreter.executable.rpartition("/")[2]

@@ -1,0 +1,114 @@
+"""Folders that stand for `/usr` and the interpreter's prefix in a sandbox.
+
+They hold copies of the programs and of all that is small, and an empty folder where
+something large of the machine is mounted. So a sandbox needs few mounts.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from fromager.derivations.building.scan import BYTECODE
+from fromager.derivations.building.toolchain import BIN
+
+if TYPE_CHECKING:
+    from fromager.derivations.building.toolchain import Toolchain
+
+EMPTY: Final = "empty"
+_TIME: Final = (1, 1)
+
+
+def home_folder(folder: Path, home: str) -> Path:
+    """Where below a folder of `make_homes` the stand-in for a home lies."""
+    return folder / home.strip("/").replace("/", "+")
+
+
+def make_homes(toolchain: Toolchain, folder: Path) -> Path:
+    """The folder with all homes, made if it is not there; it is there whole or not.
+
+    Its name must change whenever the toolchain's content does.
+    """
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
+    try:
+        _fill(toolchain, new)
+        new.rename(folder)
+    except OSError:
+        remove_homes(new)
+        # Another process may have made the same folder meanwhile.
+        if not folder.is_dir():
+            raise
+    return folder
+
+
+def remove_homes(folder: Path) -> None:
+    """Remove what `make_homes` made; its folders cannot be written to."""
+    for path, _, _ in os.walk(folder):
+        Path(path).chmod(0o755)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _fill(toolchain: Toolchain, new: Path) -> None:
+    (new / EMPTY).mkdir()
+    homes = {home: home_folder(new, home) for home in toolchain.homes}
+    for place in homes.values():
+        place.mkdir()
+    for program in toolchain.programs:
+        place = _place(homes, f"{BIN}/{program.name}")
+        if program.source is None:
+            place.symlink_to(program.target or "")
+        else:
+            _copy(Path(program.source), place)
+    for path in toolchain.copies:
+        if Path(path).is_dir():
+            _copy_folder(path, _place(homes, path))
+        else:
+            _copy(Path(path), _place(homes, path))
+    for path in (*toolchain.homes, *toolchain.folders, *toolchain.hidden):
+        if any(path.startswith(f"{home}/") for home in homes):
+            _place(homes, path).mkdir(exist_ok=True)
+    for path, target in toolchain.links:
+        if any(path.startswith(f"{home}/") for home in homes):
+            _place(homes, path).symlink_to(target)
+    _freeze(new)
+
+
+def _place(homes: dict[str, Path], path: str) -> Path:
+    home = max((h for h in homes if path.startswith(f"{h}/")), key=len)
+    place = homes[home] / path[len(home) + 1 :]
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def _copy_folder(source: str, target: Path) -> None:
+    for path, folders, names in os.walk(source):
+        folders[:] = [name for name in folders if name != BYTECODE]
+        place = target / Path(path).relative_to(source)
+        place.mkdir(parents=True, exist_ok=True)
+        links = [name for name in folders if Path(path, name).is_symlink()]
+        for name in (*names, *links):
+            _copy(Path(path, name), place / name, follow=False)
+
+
+def _copy(source: Path, place: Path, *, follow: bool = True) -> None:
+    # `libpython3.12.so` stays a link to the file beside it.
+    beside = source.is_symlink() and "/" not in str(source.readlink())
+    if source.is_symlink() and (beside or not follow):
+        place.symlink_to(source.readlink())
+    elif source.is_file() and os.access(source, os.R_OK):
+        shutil.copyfile(source, place)
+        place.chmod(0o555 if source.stat().st_mode & 0o111 else 0o444)
+
+
+def _freeze(folder: Path) -> None:
+    for path, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            os.utime(Path(path, name), _TIME, follow_symlinks=False)
+        Path(path).chmod(0o755 if path == str(folder) else 0o555)
+        os.utime(path, _TIME)
