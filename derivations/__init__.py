@@ -34,6 +34,18 @@ if TYPE_CHECKING:
         UnsafeArchive,
         WheelRefused,
     )
+    from fromager.derivations.index.client import (
+        Freshness,
+        HttpIndexClient,
+        IndexClient,
+        open_client,
+    )
+    from fromager.derivations.index.configuration import (
+        IndexConfiguration,
+        Surroundings,
+        find_http_settings,
+        find_indexes,
+    )
     from fromager.derivations.interpreter import Interpreter
     from fromager.derivations.realising.events import (
         Event,
@@ -61,6 +73,12 @@ if TYPE_CHECKING:
     )
     from fromager.derivations.realising.steps import Steps
     from fromager.derivations.realising.target import BuildPolicy, Target
+    from fromager.derivations.requirements import (
+        RequirementFile,
+        parse_requirement,
+        read_constraints,
+        read_requirements,
+    )
     from fromager.derivations.resolution.request import GivenRequirement
     from fromager.derivations.sources.members import Limits
     from fromager.derivations.sources.patch_folder import PatchFolder
@@ -90,6 +108,18 @@ _HOME = {
         "UnsafeArchive",
         "WheelRefused",
     ),
+    "index.client": (
+        "Freshness",
+        "HttpIndexClient",
+        "IndexClient",
+        "open_client",
+    ),
+    "index.configuration": (
+        "IndexConfiguration",
+        "Surroundings",
+        "find_http_settings",
+        "find_indexes",
+    ),
     "interpreter": ("Interpreter",),
     "realising.events": (
         "Event",
@@ -109,6 +139,12 @@ _HOME = {
     "realising.request": ("Realised", "RealisedWheel", "RealiseRequest"),
     "realising.steps": ("Steps",),
     "realising.target": ("BuildPolicy", "Target"),
+    "requirements": (
+        "RequirementFile",
+        "parse_requirement",
+        "read_constraints",
+        "read_requirements",
+    ),
     "resolution.request": ("GivenRequirement",),
     "sources.members": ("Limits",),
     "sources.patch_folder": ("PatchFolder",),
@@ -124,8 +160,12 @@ __all__ = [
     "DerivationError",
     "Difference",
     "Event",
+    "Freshness",
     "GivenRequirement",
     "HashMismatch",
+    "HttpIndexClient",
+    "IndexClient",
+    "IndexConfiguration",
     "InputError",
     "Interpreter",
     "InvalidDerivation",
@@ -142,6 +182,7 @@ __all__ = [
     "Realiser",
     "Reason",
     "Reporter",
+    "RequirementFile",
     "ResolutionError",
     "ResolvedDerivation",
     "SandboxUnavailable",
@@ -151,6 +192,7 @@ __all__ = [
     "StepReused",
     "StepStarted",
     "Steps",
+    "Surroundings",
     "Target",
     "UnsafeArchive",
     "WaitGraph",
@@ -160,7 +202,13 @@ __all__ = [
     "decode",
     "differences",
     "encode",
+    "find_http_settings",
+    "find_indexes",
+    "open_client",
+    "parse_requirement",
     "plan_key",
+    "read_constraints",
+    "read_requirements",
     "resolve_inputs",
     "why_rebuilt",
 ]
