@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fromager.store.errors import (
         InvalidName,
         InvalidRecord,
+        LinkRefused,
         ObjectDamaged,
         ObjectMissing,
         StoreError,
@@ -28,12 +29,14 @@ if TYPE_CHECKING:
         StoreUnavailable,
         UnsupportedFile,
     )
+    from fromager.store.local import LocalStore, open_store
     from fromager.store.path import StorePath, check_name
     from fromager.store.realisation import (
         Realisation,
         dump_realisation,
         load_realisation,
     )
+    from fromager.store.scratch import Scratch
     from fromager.store.tree import Directory, File, Link, Node, from_paths
 
 _HOME = {
@@ -48,6 +51,7 @@ _HOME = {
     "errors": (
         "InvalidName",
         "InvalidRecord",
+        "LinkRefused",
         "ObjectDamaged",
         "ObjectMissing",
         "StoreError",
@@ -55,7 +59,9 @@ _HOME = {
         "StoreUnavailable",
         "UnsupportedFile",
     ),
+    "local": ("LocalStore", "open_store"),
     "path": ("StorePath", "check_name"),
+    "scratch": ("Scratch",),
     "realisation": ("Realisation", "dump_realisation", "load_realisation"),
     "tree": ("Directory", "File", "Link", "Node", "from_paths"),
 }
@@ -69,11 +75,14 @@ __all__ = [
     "InvalidName",
     "InvalidRecord",
     "Link",
+    "LinkRefused",
+    "LocalStore",
     "Node",
     "ObjectDamaged",
     "ObjectInfo",
     "ObjectMissing",
     "Realisation",
+    "Scratch",
     "Store",
     "StoreError",
     "StoreFull",
@@ -87,6 +96,7 @@ __all__ = [
     "dump_realisation",
     "from_paths",
     "load_realisation",
+    "open_store",
     "stream_digest",
 ]
 

@@ -44,6 +44,18 @@ class UnsupportedFile(StoreError):
         return "Store objects hold regular files, folders and symbolic links only"
 
 
+class LinkRefused(StoreError):
+    """A link into the store cannot be made at the place that was asked for."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"the link {path} cannot be made: {reason}")
+        self.path, self.reason = path, reason
+
+    @property
+    def hint(self) -> str | None:
+        return "Choose another name for the link, or move away what lies there"
+
+
 class ObjectMissing(StoreError):
     """No such object is in the store."""
 

@@ -8,6 +8,8 @@ digest or link target. It is JSON without blanks, all outside ASCII escaped:
 
 Kinds: `f` file, `x` executable file, `l` symbolic link, `d` folder. Times, owners
 and every mode bit but the executable one are no part of a tree.
+
+Nothing here recurses: folders may nest deeper than Python's stack.
 """
 
 from __future__ import annotations
@@ -21,10 +23,16 @@ from fromager.store.digest import TREE_CONTEXT, Digest, derived_digest
 from fromager.store.errors import InvalidRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 MAX_DEPTH: Final = 512
 """Folders may nest so deep; deeper ones are refused, not followed."""
+
+NAME_BYTES: Final = 255
+"""The longest name of an entry that file systems can hold, in bytes."""
+
+LINK_BYTES: Final = 4095
+"""The longest target of a symbolic link, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +52,12 @@ class Link:
     target: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Directory:
-    """A folder: names and what they stand for, in canonical order."""
+    """A folder: names and what they stand for, in canonical order.
+
+    Two are equal if their digests are.
+    """
 
     entries: tuple[tuple[str, Node], ...]
 
@@ -55,17 +66,27 @@ class Directory:
         """The folder with these entries.
 
         Raises:
-            InvalidRecord: a name that cannot stand in a folder.
+            InvalidRecord: a name or link target that no folder can hold.
         """
-        for name in entries:
-            if name in ("", ".", "..") or "/" in name or "\0" in name:
-                raise InvalidRecord("tree", f"{name!r} cannot be an entry's name")
-        return cls(tuple(sorted(entries.items(), key=lambda item: _bytes(item[0]))))
+        for name, node in entries.items():
+            _check_entry(name, node)
+        return cls(tuple(sorted(entries.items(), key=lambda item: encode(item[0]))))
 
     @cached_property
     def digest(self) -> Digest:
         """The Merkle digest: of this listing, which holds those of the folders below."""
-        return derived_digest(TREE_CONTEXT, listing(self))
+        for _, directory in reversed(tuple(self.directories())):
+            if "digest" not in directory.__dict__:
+                digest = derived_digest(TREE_CONTEXT, listing(directory))
+                directory.__dict__["digest"] = digest
+        found: Digest = self.__dict__["digest"]
+        return found
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Directory) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
 
     def get(self, path: str) -> Node | None:
         """What lies at a relative path with `/` between names, or None."""
@@ -79,18 +100,39 @@ class Directory:
             node = found
         return node
 
+    def nodes(self) -> Iterator[tuple[str, Node]]:
+        """All that lies below, as (relative path, node), in canonical order.
+
+        A folder comes before what is in it.
+        """
+        stack = [("", iter(self.entries))]
+        while stack:
+            prefix, entries = stack[-1]
+            for name, node in entries:
+                yield f"{prefix}{name}", node
+                if isinstance(node, Directory):
+                    stack.append((f"{prefix}{name}/", iter(node.entries)))
+                    break
+            else:
+                stack.pop()
+
+    def directories(self) -> Iterator[tuple[str, Directory]]:
+        """This folder, as path "", and all folders below; parents first."""
+        yield "", self
+        for path, node in self.nodes():
+            if isinstance(node, Directory):
+                yield path, node
+
     def walk(self, prefix: str = "") -> Iterator[tuple[str, File | Link]]:
         """All files and links below, as (relative path, node), in canonical order."""
-        for name, node in self.entries:
-            if isinstance(node, Directory):
-                yield from node.walk(f"{prefix}{name}/")
-            else:
-                yield f"{prefix}{name}", node
+        for path, node in self.nodes():
+            if not isinstance(node, Directory):
+                yield f"{prefix}{path}", node
 
-    @property
+    @cached_property
     def size(self) -> int:
         """The sum of the sizes of all files below, in bytes."""
-        return sum(node.size for _, node in self.walk() if isinstance(node, File))
+        return sum(node.size for _, node in self.nodes() if isinstance(node, File))
 
 
 Node: TypeAlias = File | Link | Directory
@@ -113,66 +155,117 @@ def listing(directory: Directory) -> bytes:
 def from_paths(nodes: Iterable[tuple[str, Node]]) -> Directory:
     """The tree in which each node lies at its relative path.
 
+    Folders on the way need not be given.
+
     Raises:
         InvalidRecord: two nodes at one path, or a path below something that is no
             folder.
     """
-    root: dict[str, Node | dict[str, object]] = {}
+    below: dict[str, dict[str, Node]] = {"": {}}
     for path, node in nodes:
-        *parents, name = path.split("/")
-        here: dict[str, object] = root  # type: ignore[assignment]
-        for parent in parents:
-            below = here.setdefault(parent, {})
-            if not isinstance(below, dict):
-                raise InvalidRecord("tree", f"{path}: {parent} is no folder")
-            here = below
-        if name in here:
+        parent, _, name = path.rpartition("/")
+        _make_parents(below, parent)
+        if name in below[parent] or path in below:
             raise InvalidRecord("tree", f"{path} is there twice")
-        here[name] = node
-    return _freeze(root)
+        below[parent][name] = node
+    return _assemble(below)
 
 
-def _freeze(entries: Mapping[str, object]) -> Directory:
-    return Directory.of(
-        {
-            name: _freeze(node) if isinstance(node, dict) else node  # type: ignore[misc]
-            for name, node in entries.items()
-        }
-    )
+def _make_parents(below: dict[str, dict[str, Node]], path: str) -> None:
+    missing = []
+    while path not in below:
+        missing.append(path)
+        path = path.rpartition("/")[0]
+    for new in reversed(missing):
+        parent, _, name = new.rpartition("/")
+        if name in below[parent]:
+            raise InvalidRecord("tree", f"{new} is no folder, or is there twice")
+        below[new] = {}
 
 
-def dump_node(node: Node) -> object:
-    """A node with all below it, as JSON values; `load_node` reads it back."""
-    match node:
-        case File(digest, executable, size):
-            return ["x" if executable else "f", digest.hex, size]
-        case Link(target):
-            return ["l", target]
-        case Directory(entries):
-            return ["d", {name: dump_node(child) for name, child in entries}]
+def _assemble(below: dict[str, dict[str, Node]]) -> Directory:
+    """The tree of these folders' entries, each folder named after its parent."""
+    for path in reversed([path for path in below if path]):
+        parent, _, name = path.rpartition("/")
+        below[parent][name] = Directory.of(below.pop(path))
+    return Directory.of(below[""])
 
 
-def load_node(value: object, depth: int = 0) -> Node:
+def dump_node(node: Node) -> list[list[str | int]]:
+    """A node with all below it, as rows of JSON values; `load_node` reads it back.
+
+    The first row is the node itself, at path "". A folder comes before what is in it.
+    """
+    rows = [_dump_row("", node)]
+    if isinstance(node, Directory):
+        rows += [_dump_row(path, child) for path, child in node.nodes()]
+    return rows
+
+
+def load_node(rows: object) -> Node:
     """The node that `dump_node` wrote.
 
     Raises:
         InvalidRecord: anything that `dump_node` cannot have written.
     """
-    if depth > MAX_DEPTH:
-        raise InvalidRecord("tree", f"folders nest deeper than {MAX_DEPTH}")
-    match value:
-        case ["f" | "x" as kind, str(digest), int(size)] if size >= 0:
-            return File(Digest.parse(f"blake3:{digest}"), kind == "x", size)
-        case ["l", str(target)]:
+    if not isinstance(rows, list) or not rows:
+        raise InvalidRecord("tree", "it is no list of rows")
+    try:
+        path, kind, *values = rows[0]
+        others = rows[1:]
+        if path != "" or (others and kind != "d"):
+            raise InvalidRecord("tree", "the first row is not its root")
+        if kind != "d":
+            return _load_leaf(kind, values)
+        return _assemble(_load_folders(others))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InvalidRecord("tree", f"not rows of nodes: {error}") from error
+
+
+def _load_folders(rows: Iterable[Sequence[object]]) -> dict[str, dict[str, Node]]:
+    below: dict[str, dict[str, Node]] = {"": {}}
+    for path, kind, *values in rows:
+        if not isinstance(path, str):
+            raise InvalidRecord("tree", f"{path!r:.60} is no path")
+        parent, _, name = path.rpartition("/")
+        if parent not in below or name in below[parent] or path in below:
+            raise InvalidRecord("tree", f"{path[:60]!r} is misplaced")
+        if kind != "d":
+            below[parent][name] = _load_leaf(kind, values)
+        elif values or not name or path.count("/") >= MAX_DEPTH:
+            raise InvalidRecord("tree", f"{path[:60]!r} is no proper folder")
+        else:
+            below[path] = {}
+    return below
+
+
+def _load_leaf(kind: object, values: Sequence[object]) -> File | Link:
+    if kind in ("f", "x"):
+        digest, size = values
+        if type(digest) is str and type(size) is int and size >= 0:
+            return File(_parse_hex(digest), kind == "x", size)
+    elif kind == "l":
+        (target,) = values
+        if type(target) is str:
             return Link(target)
-        case ["d", dict(entries)]:
-            return Directory.of(
-                {
-                    str(name): load_node(child, depth + 1)
-                    for name, child in entries.items()
-                }
-            )
-    raise InvalidRecord("tree", f"{str(value)[:60]!r} is no node")
+    raise InvalidRecord("tree", f"{[kind, *values]!r:.60} is no node")
+
+
+def _parse_hex(text: str) -> Digest:
+    raw = bytes.fromhex(text)
+    if raw.hex() != text:
+        raise InvalidRecord("tree", f"{text!r:.80} is no digest")
+    return Digest(raw)
+
+
+def _dump_row(path: str, node: Node) -> list[str | int]:
+    match node:
+        case File(digest, executable, size):
+            return [path, "x" if executable else "f", digest.hex, size]
+        case Link(target):
+            return [path, "l", target]
+        case Directory():
+            return [path, "d"]
 
 
 def _row(name: str, node: Node) -> list[str]:
@@ -185,5 +278,37 @@ def _row(name: str, node: Node) -> list[str]:
             return [name, "d", node.digest.hex]
 
 
-def _bytes(name: str) -> bytes:
+def _check_entry(name: str, node: Node) -> None:
+    if name in ("", ".", "..") or "/" in name:
+        raise InvalidRecord("tree", f"{name!r} cannot be an entry's name")
+    _check_bytes(name, NAME_BYTES, "an entry's name")
+    if isinstance(node, Link):
+        _check_bytes(node.target, LINK_BYTES, "a link's target")
+
+
+def _check_bytes(text: str, limit: int, what: str) -> None:
+    """Refuse what no file system holds, or what would be the same bytes as other text."""
+    if not text or "\0" in text:
+        raise InvalidRecord("tree", f"{text!r} cannot be {what}")
+    if text.isascii():
+        length = len(text)
+    else:
+        try:
+            content = encode(text)
+        except UnicodeEncodeError as error:
+            raise InvalidRecord("tree", f"{text!r} cannot be {what}") from error
+        if decode(content) != text:
+            raise InvalidRecord("tree", f"{text!r} is not the canonical form of {what}")
+        length = len(content)
+    if length > limit:
+        raise InvalidRecord("tree", f"{text[:60]!r}… is too long for {what}")
+
+
+def encode(name: str) -> bytes:
+    """The bytes of a name or link target, the same in every locale."""
     return name.encode("utf-8", "surrogateescape")
+
+
+def decode(name: bytes) -> str:
+    """The name or link target with these bytes; inverse of `encode`."""
+    return name.decode("utf-8", "surrogateescape")

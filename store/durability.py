@@ -1,0 +1,51 @@
+"""What must have reached the disk before something is called valid."""
+
+from __future__ import annotations
+
+import os
+from errno import EDQUOT, ENOSPC, EROFS
+from typing import TYPE_CHECKING
+
+from fromager.store.errors import StoreError, StoreFull, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+
+def sync_filesystem(folder: bytes) -> None:
+    """Wait until all that was written to the file system of a folder is on disk."""
+    import ctypes  # costs too much for commands that write nothing
+
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+        if syncfs is None:
+            os.sync()
+        elif syncfs(descriptor) != 0:
+            error = ctypes.get_errno()
+            raise OSError(error, os.strerror(error), folder)
+    finally:
+        os.close(descriptor)
+
+
+def sync_each(paths: Iterable[bytes]) -> None:
+    """Wait until the entries of these folders, or bytes of these files, are on disk."""
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def storage_error(root: Path, error: OSError) -> StoreError:
+    """What a failed write to the store means to its user."""
+    if error.errno in (ENOSPC, EDQUOT):
+        return StoreFull(root)
+    if error.errno == EROFS:
+        return StoreUnavailable(root, "its file system is read-only")
+    reason = error.strerror or str(error)
+    if error.filename is not None:
+        reason = f"{os.fsdecode(error.filename)}: {reason}"
+    return StoreUnavailable(root, reason)

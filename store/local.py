@@ -1,0 +1,298 @@
+"""The store in a folder of this machine."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from fromager.store.database import Database
+from fromager.store.digest import Digest, blob_digest
+from fromager.store.durability import storage_error
+from fromager.store.errors import (
+    InvalidRecord,
+    ObjectDamaged,
+    ObjectMissing,
+    StoreUnavailable,
+    UnsupportedFile,
+)
+from fromager.store.layout import StoreLayout
+from fromager.store.leases import Lease
+from fromager.store.locks import describe_holder, removed_after
+from fromager.store.opening import ensure_store, require_store, require_writable
+from fromager.store.path import StorePath, check_name
+from fromager.store.publish import Publisher
+from fromager.store.realisation import load_realisation
+from fromager.store.tree import Directory, File, encode
+from fromager.store.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
+    from types import TracebackType
+
+    from fromager.store.api import ObjectInfo, Transaction
+    from fromager.store.realisation import Realisation
+    from fromager.store.scratch import Scratch
+    from fromager.store.tree import Node
+
+
+def no_effect(name: str) -> None:
+    """What is called before each effect, unless a test wants to know."""
+
+
+def open_store(
+    root: Path,
+    *,
+    create: bool = True,
+    clock: Callable[[], float] = time.time,
+    effect: Callable[[str], None] = no_effect,
+) -> LocalStore:
+    """The store in a folder; it is made if there is none and `create` is true.
+
+    Without `create` nothing on disk is changed by opening it. `effect` is called
+    with a name before each thing that a transaction does to the disk.
+
+    Raises:
+        StoreUnavailable: there is none, it cannot be written (with `create`), it was
+            made by a newer fromager, or the place cannot hold a store.
+        StoreFull: no space is left to make it.
+    """
+    layout = StoreLayout(root.absolute())
+    if create:
+        ensure_store(layout)
+    require_store(layout)
+    if create:
+        require_writable(layout)
+    return LocalStore(layout, clock, effect)
+
+
+class LocalStore:
+    """Plays the role `Store`, and lends the folders that builds need.
+
+    May be used by many threads at once; a transaction belongs to one of them. It is
+    closed in the end, and does not survive a fork.
+    """
+
+    def __init__(
+        self,
+        layout: StoreLayout,
+        clock: Callable[[], float],
+        effect: Callable[[str], None],
+    ) -> None:
+        self._layout, self._clock, self._effect = layout, clock, effect
+        owned = layout.private.stat().st_uid == os.geteuid()
+        self._writable = owned and os.access(layout.private, os.W_OK)
+        self._database = Database(layout.root, layout.database, writable=self._writable)
+        self._writer = Writer(layout, clock)
+        self._lease = Lease(layout, clock)
+        self._publisher = Publisher(layout, self._writer, effect)
+
+    @property
+    def root(self) -> Path:
+        """The folder in which the objects lie, absolute."""
+        return self._layout.root
+
+    def transaction(self) -> Transaction:
+        """Begin to add objects.
+
+        Raises:
+            StoreUnavailable: this store cannot be written.
+        """
+        from fromager.store.staging import Staging
+        from fromager.store.transaction import LocalTransaction
+
+        self._require_writable()
+        staging = Staging(self._layout, self._lease, self._effect)
+        return LocalTransaction(staging, self._publisher, self.info, self._clock)
+
+    def info(self, path: StorePath) -> ObjectInfo | None:
+        """What is known of a valid object; None if it is not valid here."""
+        found = self._database.info(path)
+        return found if found is not None and self._is_there(path) else None
+
+    def tree(self, path: StorePath) -> File | Directory:
+        """What a valid object holds, from its record, without reading its files.
+
+        Raises:
+            ObjectMissing: not a valid object.
+            ObjectDamaged: its record is not the one that was written.
+        """
+        from fromager.store.records import load_record
+
+        if self.info(path) is None:
+            raise ObjectMissing(str(path))
+        place = self._layout.record(path)
+        try:
+            record = load_record(place.read_bytes())
+        except (OSError, InvalidRecord) as error:
+            raise ObjectDamaged(place, "the object's record", str(error)) from error
+        if record.path != path:
+            raise ObjectDamaged(place, str(path), str(record.path))
+        return record.content
+
+    def find(self, prefix: str) -> tuple[ObjectInfo, ...]:
+        """Objects whose path, name or digest (`blake3:…` or hex) begins with this."""
+        return self._database.find(prefix)
+
+    def objects(self) -> tuple[ObjectInfo, ...]:
+        """All valid objects, sorted by path."""
+        return self._database.objects()
+
+    def closure(self, paths: Iterable[StorePath]) -> tuple[StorePath, ...]:
+        """These objects and all that they reference, transitively, sorted.
+
+        Raises:
+            ObjectMissing: one of them is not valid.
+        """
+        reached, missing = self._database.closure(paths)
+        if missing:
+            raise ObjectMissing(min(missing))
+        return tuple(StorePath.parse(text) for text in sorted(reached))
+
+    def realisations(self, key: Digest) -> tuple[Realisation, ...]:
+        """All claims for a key, newest first, whose outputs are valid here."""
+        found = self._claims(
+            "key = ? AND output IN (SELECT path FROM objects)", str(key)
+        )
+        return tuple(claim for claim in found if self._is_there(claim.output))
+
+    def history(self, kind: str, subject: str) -> tuple[Realisation, ...]:
+        """All claims of a kind for a subject, newest first, valid or not."""
+        return self._claims("kind = ? AND subject = ?", kind, subject)
+
+    def producers(self, output: StorePath) -> tuple[Realisation, ...]:
+        """All claims that gave this object, newest first."""
+        return self._claims("output = ?", str(output))
+
+    def build_lock(
+        self, key: Digest, waiting: Callable[[str], None]
+    ) -> AbstractContextManager[None]:
+        """Hold the right to build a key; `waiting(holder)` is called if it must wait."""
+        self._require_writable()
+        holder = describe_holder(self._clock())
+        return removed_after(self._layout.locks / key.hex, holder, waiting)
+
+    def recall(self, namespace: str, key: str) -> bytes | None:
+        """What was remembered. An index only: it can always be computed anew."""
+        return self._database.recall(namespace, key)
+
+    def remember(self, namespace: str, key: str, value: bytes) -> None:
+        """Keep a value, replacing the one before. Failure to write is not an error."""
+        if self._writable:
+            self._writer.remember(namespace, key, value)
+
+    def touch(self, paths: Iterable[StorePath]) -> None:
+        """Note that these objects are in use now; as cheap and weak as `remember`."""
+        if self._writable:
+            self._writer.touch(paths)
+
+    def scratch(self, name: str) -> Scratch:
+        """A private folder for work, removed when its context is left."""
+        from fromager.store.scratch import Scratch
+
+        self._require_writable()
+        return Scratch(self._layout, self._lease, name)
+
+    def materialise(self, tree: Directory, target: Path, *, mtime: int) -> None:
+        """Write a writable private copy of a tree; see `materialise`."""
+        from fromager.store.materialise import materialise
+
+        try:
+            materialise(self._layout, tree, target, mtime=mtime)
+        except OSError as error:
+            raise storage_error(self.root, error) from error
+
+    def path_of_blob(self, file: File) -> Path:
+        """Where the pool holds a file's bytes, read-only."""
+        return Path(os.fsdecode(self._layout.blob(file)))
+
+    def read_file(self, path: StorePath, member: str | None = None) -> bytes:
+        """The bytes of a blob, or of a file in a tree; checked against the record.
+
+        Raises:
+            ObjectMissing: no such object, or no such file in it.
+            ObjectDamaged: the bytes on disk are not those of the record.
+            UnsupportedFile: it is a folder or a link.
+        """
+        node: Node | None = self.tree(path)
+        if member is not None:
+            node = node.get(member) if isinstance(node, Directory) else None
+        named = str(path) if member is None else f"{path}/{member}"
+        if node is None:
+            raise ObjectMissing(named)
+        if not isinstance(node, File):
+            raise UnsupportedFile(Path(named), "it is no file")
+        place = Path(os.fsdecode(self._layout.object(path)))
+        if member is not None:
+            place = Path(os.fsdecode(os.fsencode(place) + b"/" + encode(member)))
+        try:
+            content = place.read_bytes()
+        except OSError as error:
+            raise ObjectDamaged(place, str(node.digest), str(error)) from error
+        if (actual := blob_digest(content)) != node.digest:
+            raise ObjectDamaged(place, str(node.digest), str(actual))
+        return content
+
+    def save_log(self, key: Digest, source: Path) -> None:
+        """Keep the log of a key's build, replacing the one before."""
+        from fromager.store.logs import write_log
+
+        self._require_writable()
+        try:
+            temporary = self._lease.place(self._layout.staging)
+            write_log(source, temporary, self._layout.log(key))
+        except OSError as error:
+            raise storage_error(self.root, error) from error
+
+    def read_log(self, key: Digest) -> bytes | None:
+        """The log of a key's last build, or None."""
+        from fromager.store.logs import read_log
+
+        return read_log(self._layout.log(key))
+
+    def link_root(self, link: Path, target: Path) -> None:
+        """Make or replace a user's link into the store; see `link_root`."""
+        from fromager.store.roots import link_root
+
+        self._require_writable()
+        link_root(self._layout, link, target)
+
+    def cache(self, name: str) -> Path:
+        """A folder in the store for what can be fetched or computed anew; made."""
+        self._require_writable()
+        folder = self._layout.cache(check_name(name))
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def close(self) -> None:
+        """Give up the database and the lease; nothing may be in use any more."""
+        self._database.close()
+        self._writer.close()
+        self._lease.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _is_there(self, path: StorePath) -> bool:
+        return os.path.lexists(self._layout.object(path))
+
+    def _claims(self, where: str, *values: str) -> tuple[Realisation, ...]:
+        return tuple(
+            load_realisation(content)
+            for content in self._database.claims(where, values)
+        )
+
+    def _require_writable(self) -> None:
+        if not self._writable:
+            require_writable(self._layout)
+            raise StoreUnavailable(self.root, "it is read-only")

@@ -1,0 +1,71 @@
+"""Writable private copies of trees."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from fromager.store.errors import ObjectMissing
+from fromager.store.staging import copy_content
+from fromager.store.tree import Directory, File, Link, encode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fromager.store.layout import StoreLayout
+
+_SMALL: Final = 1 << 16
+
+
+def materialise(
+    layout: StoreLayout, tree: Directory, target: Path, *, mtime: int
+) -> None:
+    """Copy a tree to a folder, which is made; nothing of it is shared with the store.
+
+    Files have mode 0644 or 0755, folders 0755; `mtime`, in seconds since the epoch,
+    is the time of all of them.
+
+    Raises:
+        ObjectMissing: the pool does not hold a file of it.
+    """
+    top = os.fsencode(target)
+    times = (mtime * 1_000_000_000, mtime * 1_000_000_000)
+    os.makedirs(top, exist_ok=True)
+    for path, node in tree.nodes():
+        place = b"%b/%b" % (top, encode(path))
+        match node:
+            case File():
+                _copy(layout, node, place, times)
+            case Link(aim):
+                os.symlink(encode(aim), place)
+                os.utime(place, ns=times, follow_symlinks=False)
+            case Directory():
+                os.mkdir(place)
+    # Last, and deepest first: whatever is made in a folder changes its time.
+    for path, _ in reversed(tuple(tree.directories())):
+        place = b"%b/%b" % (top, encode(path)) if path else top
+        os.chmod(place, 0o755)
+        os.utime(place, ns=times)
+
+
+def _copy(
+    layout: StoreLayout, file: File, target: bytes, times: tuple[int, int]
+) -> None:
+    try:
+        source = os.open(layout.blob(file), os.O_RDONLY)
+    except FileNotFoundError as error:
+        raise ObjectMissing(str(file.digest)) from error
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        descriptor = os.open(target, flags, 0o600)
+        try:
+            if file.size > _SMALL:
+                copy_content(source, descriptor)
+            else:
+                os.write(descriptor, os.read(source, _SMALL))
+            os.fchmod(descriptor, 0o755 if file.executable else 0o644)
+            os.utime(descriptor, ns=times)
+        finally:
+            os.close(descriptor)
+    finally:
+        os.close(source)

@@ -1,0 +1,133 @@
+"""Opening a store: what must be there, and making it where it may be made."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Final
+
+from fromager.store.database import create_database
+from fromager.store.durability import storage_error, sync_each
+from fromager.store.errors import StoreUnavailable
+from fromager.store.layout import FORMAT, PRIVATE
+from fromager.store.locks import exclusive
+
+if TYPE_CHECKING:
+    from fromager.store.layout import StoreLayout
+
+_MAY_BE_THERE: Final = {PRIVATE, "lost+found"}
+
+
+def require_store(layout: StoreLayout) -> None:
+    """Check that a store is there which this fromager knows; nothing is changed.
+
+    Raises:
+        StoreUnavailable: there is none, or it is too new, or damaged.
+    """
+    try:
+        content = layout.version.read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise StoreUnavailable(
+            layout.root,
+            "there is no store at this place",
+            "It is made when something is built or added",
+        ) from error
+    except OSError as error:
+        raise storage_error(layout.root, error) from error
+    try:
+        version = int(json.loads(content)["format"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise StoreUnavailable(
+            layout.root,
+            f"{layout.version} is damaged",
+            "Restore that file from a backup, or use another store",
+        ) from error
+    if version > FORMAT:
+        raise StoreUnavailable(
+            layout.root,
+            f"its format is {version}, this fromager knows {FORMAT}",
+            "Use the fromager that made it, or another store",
+        )
+
+
+def require_writable(layout: StoreLayout) -> None:
+    """Check that this user may change a store that is there.
+
+    Raises:
+        StoreUnavailable: it is another user's, or read-only.
+    """
+    owner = layout.private.stat().st_uid
+    if owner != os.geteuid():
+        raise StoreUnavailable(
+            layout.root,
+            f"it belongs to user {_user(owner)}, this is user {_user(os.geteuid())}",
+            f"Use a store of your own, or become user {_user(owner)}",
+        )
+    for folder in (layout.root, layout.private):
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise StoreUnavailable(
+                layout.root,
+                f"{folder} is read-only",
+                "Make it writable, or use another store",
+            )
+
+
+def ensure_store(layout: StoreLayout) -> None:
+    """Make a store if none is there; many processes may do so at once.
+
+    Raises:
+        StoreUnavailable: the place cannot be used.
+        StoreFull: no space is left.
+    """
+    if layout.version.is_file():
+        return
+    try:
+        layout.root.mkdir(parents=True, exist_ok=True)
+        _refuse_foreign(layout)
+        layout.private.mkdir(exist_ok=True)
+        with exclusive(layout.private / "creation.lock"):
+            if not layout.version.exists():
+                _create(layout)
+    except FileExistsError as error:
+        raise StoreUnavailable(layout.root, f"{error.filename} is no folder") from error
+    except OSError as error:
+        raise storage_error(layout.root, error) from error
+
+
+def _create(layout: StoreLayout) -> None:
+    for folder in layout.folders:
+        folder.mkdir(parents=True, exist_ok=True)
+    if any((layout.private / "records").iterdir()):
+        raise StoreUnavailable(
+            layout.root,
+            f"{layout.version} is missing, though objects are there",
+            "Restore that file from a backup, or use another store",
+        )
+    # An earlier attempt was cut off: nothing in it can be of use.
+    for name in ("db.sqlite", "db.sqlite-wal", "db.sqlite-shm"):
+        (layout.private / name).unlink(missing_ok=True)
+    create_database(layout.database)
+    new = layout.private / "version.new"
+    new.write_text(json.dumps({"format": FORMAT}) + "\n", encoding="ascii")
+    sync_each(os.fsencode(path) for path in (new, layout.private))
+    new.rename(layout.version)
+    sync_each(os.fsencode(path) for path in (layout.private, layout.root))
+
+
+def _refuse_foreign(layout: StoreLayout) -> None:
+    others = sorted({entry.name for entry in layout.root.iterdir()} - _MAY_BE_THERE)
+    if others and not layout.private.exists():
+        raise StoreUnavailable(
+            layout.root,
+            f"the folder holds other things, such as {others[0]}",
+            "Use an empty folder, or one that is not there yet",
+        )
+
+
+def _user(number: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)

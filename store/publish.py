@@ -1,0 +1,282 @@
+"""Publishing: what transactions staged becomes valid, durably and all at once.
+
+Files that were staged reach the disk first, by one `syncfs`. Only then do blobs get
+into the pool and objects to their places, so that whatever lies there is whole. The
+folders reach the disk next. The commit of the database comes last: it alone makes
+objects valid. What lies at an object's place without a row was left by a crash.
+
+Transactions of several threads that end at the same time are published together.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass, field
+from errno import EMLINK
+from typing import TYPE_CHECKING, Final
+
+from fromager.store.durability import storage_error, sync_each, sync_filesystem
+from fromager.store.errors import ObjectMissing, StoreError
+from fromager.store.staging import FOLDER_MODE, MTIME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fromager.store.api import ObjectInfo
+    from fromager.store.layout import StoreLayout
+    from fromager.store.path import StorePath
+    from fromager.store.realisation import Realisation
+    from fromager.store.staging import StagedBlob, Staging
+    from fromager.store.tree import File
+    from fromager.store.writer import Registry, Writer
+
+_FOLDERS_ONE_BY_ONE: Final = 8
+"""From more folders on, one more `syncfs` is cheaper than a sync of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class StagedObject:
+    """An object that is to become valid."""
+
+    info: ObjectInfo
+    record: bytes
+    """Where its record was written."""
+    place: bytes | None
+    """Where the object was made; None if it is valid and gets more references."""
+
+
+@dataclass
+class Batch:
+    """What one transaction wants to become valid."""
+
+    staging: Staging
+    objects: dict[StorePath, StagedObject] = field(default_factory=dict)
+    realisations: list[tuple[Realisation, bytes]] = field(default_factory=list)
+
+    @property
+    def empty(self) -> bool:
+        """True if there is nothing to do."""
+        return not (self.objects or self.realisations)
+
+    def needs(self) -> Iterator[StorePath]:
+        """Objects that must be valid before, for this to make sense."""
+        for staged in self.objects.values():
+            yield from staged.info.references
+        for realisation, _ in self.realisations:
+            yield realisation.output
+            yield realisation.derivation
+
+
+@dataclass(eq=False)
+class _Ticket:
+    batch: Batch
+    done: bool = False
+    error: BaseException | None = None
+
+
+class Publisher:
+    """Publishes batches; those that wait at the same time go together."""
+
+    def __init__(
+        self, layout: StoreLayout, writer: Writer, effect: Callable[[str], None]
+    ) -> None:
+        self._layout, self._writer, self._effect = layout, writer, effect
+        self._change = threading.Condition()
+        self._waiting: list[_Ticket] = []
+        self._busy = False
+
+    def publish(self, batch: Batch) -> None:
+        """Return when all of the batch is valid and on disk.
+
+        Raises:
+            ObjectMissing: it refers to an object that is not valid.
+            StoreFull, StoreUnavailable: it cannot be written; nothing has changed.
+        """
+        ticket = _Ticket(batch)
+        group = self._queue(ticket)
+        if group:
+            self._lead(group)
+        if ticket.error is not None:
+            raise ticket.error
+
+    def _queue(self, ticket: _Ticket) -> list[_Ticket]:
+        """The tickets to be published by this thread; none if another did it."""
+        with self._change:
+            self._waiting.append(ticket)
+            try:
+                while self._busy and not ticket.done:
+                    self._change.wait()
+            except BaseException:
+                # Interrupted: our files must not go while another publishes them.
+                while not ticket.done and ticket not in self._waiting:
+                    self._change.wait()
+                if ticket in self._waiting:
+                    self._waiting.remove(ticket)
+                raise
+            if ticket.done:
+                return []
+            self._busy = True
+            group, self._waiting = self._waiting, []
+            return group
+
+    def _lead(self, group: list[_Ticket]) -> None:
+        try:
+            _Publication(self._layout, self._effect).run(group, self._writer)
+        except OSError as error:
+            self._fail(group, storage_error(self._layout.root, error))
+        except StoreError as error:
+            self._fail(group, error)
+        except BaseException:
+            self._fail(group, StoreError("the publishing thread was interrupted"))
+            raise
+        finally:
+            with self._change:
+                for ticket in group:
+                    ticket.done = True
+                self._busy = False
+                self._change.notify_all()
+
+    def _fail(self, group: list[_Ticket], error: BaseException) -> None:
+        for ticket in group:
+            ticket.error = ticket.error or error
+
+
+class _Publication:
+    """One pass through the steps, for a group of batches."""
+
+    def __init__(self, layout: StoreLayout, effect: Callable[[str], None]) -> None:
+        self._layout, self._effect = layout, effect
+        self._touched: set[bytes] = set()
+        self._folders: set[bytes] = set()
+        self._undo: list[tuple[bytes, bytes]] = []
+
+    def run(self, group: list[_Ticket], writer: Writer) -> None:
+        self._effect("sync")
+        sync_filesystem(os.fsencode(self._layout.staging))
+        with writer.held() as registry:
+            batches = [t.batch for t in group if self._makes_sense(t, registry)]
+            try:
+                for batch in batches:
+                    self._place(batch, registry)
+                self._sync_touched()
+                self._effect("commit")
+                registry.commit(
+                    [o.info for batch in batches for o in batch.objects.values()],
+                    [r for batch in batches for r, _ in batch.realisations],
+                )
+            except BaseException:
+                self._take_back()
+                raise
+
+    def _makes_sense(self, ticket: _Ticket, registry: Registry) -> bool:
+        for path in set(ticket.batch.needs()) - set(ticket.batch.objects):
+            if not registry.has(path):
+                ticket.error = ObjectMissing(str(path))
+                return False
+        return True
+
+    def _place(self, batch: Batch, registry: Registry) -> None:
+        for file, staged in batch.staging.blobs.items():
+            self._pool(file, staged, batch.staging)
+        for path, staged_object in batch.objects.items():
+            target = self._layout.object(path)
+            valid = registry.has(path)
+            if staged_object.place is not None:
+                if os.path.lexists(target):
+                    if valid:  # another process was quicker
+                        continue
+                    self._clear(target, batch.staging)
+                self._show(staged_object.place, target)
+            record = os.fsencode(self._layout.record(path))
+            self._rename(staged_object.record, record, keep=valid)
+        for realisation, staged_record in batch.realisations:
+            claim = self._layout.realisation(realisation.key, realisation.record_digest)
+            self._make_folder(os.fsencode(claim.parent))
+            known = claim.exists()
+            self._rename(staged_record, os.fsencode(claim), keep=known)
+
+    def _pool(self, file: File, staged: StagedBlob, staging: Staging) -> None:
+        target = self._layout.blob(file)
+        self._make_folder(os.path.dirname(target))
+        self._touched.add(os.path.dirname(target))
+        new = staging.place() if staged.replaces else target
+        try:
+            self._effect("link blob")
+            os.link(staged.path, new)
+        except FileExistsError:  # another process was quicker
+            return
+        except OSError as error:
+            if error.errno != EMLINK:
+                raise
+            new = self._copied(file, staged, staging)
+        if new != target:
+            self._effect("rename blob")
+            os.rename(new, target)
+
+    def _copied(self, file: File, staged: StagedBlob, staging: Staging) -> bytes:
+        """A new file for the pool, on disk, where no link to the staged one is left."""
+        new = staging.place()
+        descriptor = os.open(staged.path, os.O_RDONLY)
+        try:
+            staging.copy_blob(descriptor, file, new)
+        finally:
+            os.close(descriptor)
+        sync_each([new])
+        return new
+
+    def _show(self, place: bytes, target: bytes) -> None:
+        self._effect("rename object")
+        os.rename(place, target)
+        self._undo.append((target, place))
+        self._touched.add(os.path.dirname(target))
+        if os.path.isdir(target):
+            # Only now: a folder that cannot be written to cannot be moved either.
+            self._effect("close object")
+            os.chmod(target, FOLDER_MODE)
+            os.utime(target, ns=MTIME)
+            self._touched.add(target)
+
+    def _clear(self, target: bytes, staging: Staging) -> None:
+        """Move away what a crash left at an object's place."""
+        if os.path.isdir(target) and not os.path.islink(target):
+            os.chmod(target, 0o700)
+        self._effect("clear object")
+        os.rename(target, staging.place())
+
+    def _rename(self, source: bytes, target: bytes, *, keep: bool) -> None:
+        self._effect("rename record")
+        os.rename(source, target)
+        if not keep:
+            self._undo.append((target, source))
+        self._touched.add(os.path.dirname(target))
+
+    def _make_folder(self, folder: bytes) -> None:
+        missing = []
+        while folder not in self._folders and not os.path.isdir(folder):
+            missing.append(folder)
+            folder = os.path.dirname(folder)
+        self._folders.add(folder)
+        for new in reversed(missing):
+            self._effect("make folder")
+            os.mkdir(new, 0o755)
+            self._folders.add(new)
+            self._touched.add(os.path.dirname(new))
+
+    def _sync_touched(self) -> None:
+        self._effect("sync folders")
+        if len(self._touched) > _FOLDERS_ONE_BY_ONE:
+            sync_filesystem(os.fsencode(self._layout.staging))
+        else:
+            sync_each(sorted(self._touched))
+
+    def _take_back(self) -> None:
+        """Bring what was placed back to staging, where it is removed."""
+        for target, place in reversed(self._undo):
+            try:
+                if os.path.isdir(target):
+                    os.chmod(target, 0o700)
+                os.rename(target, place)
+            except OSError:
+                # It stays as garbage without a row, which nobody trusts.
+                continue

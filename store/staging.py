@@ -1,0 +1,262 @@
+"""What a transaction wrote, in a folder of its own, before anyone can see it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from errno import EMLINK, ENAMETOOLONG
+from pathlib import Path
+from stat import S_IMODE
+from typing import TYPE_CHECKING, Final
+
+from fromager.store.errors import ObjectMissing, UnsupportedFile
+from fromager.store.removal import remove_tree
+from fromager.store.tree import MAX_DEPTH, Directory, File, Link, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fromager.store.layout import StoreLayout
+    from fromager.store.leases import Lease
+
+MTIME: Final = (1_000_000_000, 1_000_000_000)
+"""Access and modification time of all in a store: one second after the epoch."""
+
+FOLDER_MODE: Final = 0o555
+
+
+def file_mode(file: File) -> int:
+    """The mode of a file in a store."""
+    return 0o555 if file.executable else 0o444
+
+
+@dataclass(frozen=True, slots=True)
+class StagedBlob:
+    """Where a transaction has the bytes of a file that the pool is to get."""
+
+    path: bytes
+    replaces: bool = False
+    """The pool's own file cannot be used any more: it is to be replaced."""
+
+
+class Staging:
+    """A transaction's private folder, made when the first file is written."""
+
+    def __init__(
+        self, layout: StoreLayout, lease: Lease, effect: Callable[[str], None]
+    ) -> None:
+        self.layout, self.effect = layout, effect
+        self.blobs: dict[File, StagedBlob] = {}
+        self._lease = lease
+        self._folder: bytes | None = None
+        self._count = 0
+        self._held: set[File] = set()
+        self._masked: bool | None = None
+
+    def place(self) -> bytes:
+        """A new path in the folder; nothing is there."""
+        if self._folder is None:
+            folder = os.fsencode(self._lease.place(self.layout.staging))
+            self.effect("make staging")
+            os.mkdir(folder, 0o700)
+            self._folder = folder
+        self._count += 1
+        return b"%b/%d" % (self._folder, self._count)
+
+    def discard(self) -> None:
+        """Remove the folder and what is left in it."""
+        if self._folder is not None:
+            remove_tree(self._folder)
+            self._folder = None
+
+    def holds(self, file: File) -> bool:
+        """Whether the pool or this transaction has a file's bytes."""
+        if file in self._held or file in self.blobs:
+            return True
+        try:
+            size = os.stat(self.layout.blob(file)).st_size
+        except FileNotFoundError:
+            return False
+        if size == file.size:
+            self._held.add(file)
+            return True
+        return False
+
+    def write_blob(self, content: bytes, file: File, target: bytes) -> None:
+        """Stage a file's bytes as a new file at `target`."""
+        self.effect("write blob")
+        descriptor = self._create(target, file)
+        try:
+            view = memoryview(content)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            self._settle(descriptor, file)
+        finally:
+            os.close(descriptor)
+        self.adopt(file, target)
+
+    def move_blob(self, source: bytes, file: File, target: bytes) -> None:
+        """Stage a file by moving it; it must be on the store's file system."""
+        self.effect("move blob")
+        os.rename(source, target)
+        os.chmod(target, file_mode(file))
+        os.utime(target, ns=MTIME)
+        self.adopt(file, target)
+
+    def copy_blob(self, source: int, file: File, target: bytes) -> None:
+        """Stage what an open file holds as a new file at `target`, not yet adopted."""
+        self.effect("copy blob")
+        descriptor = self._create(target, file)
+        try:
+            copy_content(source, descriptor)
+            self._settle(descriptor, file)
+        finally:
+            os.close(descriptor)
+
+    def adopt(self, file: File, path: bytes) -> None:
+        """Let a staged file stand for these bytes."""
+        # If the pool has a file of that name it was found unfit by `holds`.
+        unfit = file not in self._held and os.path.lexists(self.layout.blob(file))
+        self.blobs[file] = StagedBlob(path, replaces=unfit)
+
+    def link(self, file: File, target: bytes) -> None:
+        """Put a file that is held at `target`, as one more link to its bytes.
+
+        Raises:
+            ObjectMissing: it is not held.
+        """
+        staged = self.blobs.get(file)
+        source = self.layout.blob(file) if staged is None else staged.path
+        try:
+            self.effect("link")
+            os.link(source, target, follow_symlinks=False)
+        except FileNotFoundError as error:
+            raise ObjectMissing(str(file.digest)) from error
+        except OSError as error:
+            if error.errno != EMLINK:
+                raise
+            self._copy_afresh(source, file, target, pooled=staged is None)
+
+    def link_tree(self, tree: Directory, target: bytes) -> None:
+        """Make a tree at `target`, all files of which are held."""
+        Mirror(self, target).complete(tree)
+
+    def write_record(self, content: bytes) -> bytes:
+        """Stage a record; the path at which it lies."""
+        path = self.place()
+        self.effect("write record")
+        with open(path, "wb") as stream:
+            stream.write(content)
+        os.chmod(path, 0o444)
+        return path
+
+    def _copy_afresh(
+        self, source: bytes, file: File, target: bytes, *, pooled: bool
+    ) -> None:
+        """Go on with a new file where one has as many links as it may have."""
+        replaces = pooled or self.blobs[file].replaces
+        descriptor = os.open(source, os.O_RDONLY)
+        try:
+            self.copy_blob(descriptor, file, target)
+        finally:
+            os.close(descriptor)
+        self.blobs[file] = StagedBlob(target, replaces)
+
+    def _create(self, target: bytes, file: File) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        return os.open(target, flags, file_mode(file))
+
+    def _settle(self, descriptor: int, file: File) -> None:
+        if self._masked is None:
+            mode = S_IMODE(os.fstat(descriptor).st_mode)
+            self._masked = mode != file_mode(file)
+        if self._masked or file.executable:
+            os.fchmod(descriptor, file_mode(file))
+        os.utime(descriptor, ns=MTIME)
+
+
+class Mirror:
+    """The folder of a tree that is being staged.
+
+    Files may be put there before it is known what the whole tree will be.
+    """
+
+    def __init__(self, staging: Staging, top: bytes | None = None) -> None:
+        self._staging, self._top = staging, top
+        self._made: set[str] = set()
+        self._filled: set[str] = set()
+
+    def fill(self, path: str) -> bytes:
+        """Where the file at this relative path is to be written now."""
+        parent = path.rpartition("/")[0]
+        self._make(parent)
+        self._filled.add(path)
+        return self._at(path)
+
+    def complete(self, tree: Directory) -> bytes:
+        """Make all that is missing of a tree, then its modes and times; its path.
+
+        The topmost folder stays writable: only so can it be moved.
+        """
+        self._make("")
+        try:
+            for path, node in tree.nodes():
+                match node:
+                    case File() if path not in self._filled:
+                        self._staging.link(node, self._at(path))
+                    case Link(target):
+                        self._link(target, self._at(path))
+                    case Directory():
+                        if path.count("/") >= MAX_DEPTH:
+                            raise self._too_deep(path)
+                        self._make(path)
+        except OSError as error:
+            if error.errno != ENAMETOOLONG:
+                raise
+            raise self._too_deep(path) from error
+        for path, _ in reversed(tuple(tree.directories())):
+            if path:
+                os.chmod(self._at(path), FOLDER_MODE)
+            os.utime(self._at(path), ns=MTIME)
+        return self._at("")
+
+    def _make(self, path: str) -> None:
+        missing = []
+        while path not in self._made:
+            missing.append(path)
+            self._made.add(path)
+            path = path.rpartition("/")[0]
+        for folder in reversed(missing):
+            self._staging.effect("make folder")
+            os.mkdir(self._at(folder), 0o755)
+
+    def _at(self, path: str) -> bytes:
+        if self._top is None:
+            self._top = self._staging.place()
+        return b"%b/%b" % (self._top, encode(path)) if path else self._top
+
+    def _link(self, target: str, path: bytes) -> None:
+        os.symlink(encode(target), path)
+        os.utime(path, ns=MTIME, follow_symlinks=False)
+
+    def _too_deep(self, path: str) -> UnsupportedFile:
+        return UnsupportedFile(Path(path), "it lies too deep")
+
+
+def copy_content(source: int, target: int) -> None:
+    """Copy all that an open file holds, from its beginning, where possible by the kernel."""
+    offset = 0
+    while True:
+        try:
+            count = os.copy_file_range(source, target, 1 << 30, offset)
+        except OSError:
+            # Not between these file systems, or not by this kernel.
+            break
+        if count == 0:
+            return
+        offset += count
+    while content := os.pread(source, 1 << 20, offset):
+        offset += len(content)
+        view = memoryview(content)
+        while view:
+            view = view[os.write(target, view) :]

@@ -1,0 +1,189 @@
+"""Transactions: objects and claims that become valid together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from fromager.store.api import ObjectInfo
+from fromager.store.digest import blob_digest
+from fromager.store.durability import storage_error
+from fromager.store.errors import InvalidRecord, StoreError
+from fromager.store.ingest import take_file, take_tree
+from fromager.store.path import StorePath, check_name
+from fromager.store.publish import Batch, StagedObject
+from fromager.store.realisation import dump_realisation
+from fromager.store.records import ObjectRecord, dump_record
+from fromager.store.staging import Mirror, Staging
+from fromager.store.tree import Directory, File
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+    from types import TracebackType
+
+    from fromager.store.publish import Publisher
+    from fromager.store.realisation import Realisation
+
+
+class LocalTransaction:
+    """What one thread adds to a `LocalStore`; see `Transaction` for what holds."""
+
+    def __init__(
+        self,
+        staging: Staging,
+        publisher: Publisher,
+        valid: Callable[[StorePath], ObjectInfo | None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._staging, self._publisher = staging, publisher
+        self._valid, self._clock = valid, clock
+        self._batch = Batch(staging)
+        self._ended = False
+
+    def add_directory(
+        self,
+        source: Path,
+        name: str,
+        *,
+        consume: bool = False,
+        references: Iterable[StorePath] = (),
+    ) -> ObjectInfo:
+        """Add a folder; with `consume`, what it holds afterwards is undefined."""
+        check_name(name)
+        with self._writing():
+            tree, mirror = take_tree(source, self._staging, consume=consume)
+            return self._add(tree, name, references, lambda: mirror.complete(tree))
+
+    def add_file(
+        self,
+        source: Path,
+        name: str,
+        *,
+        consume: bool = False,
+        references: Iterable[StorePath] = (),
+    ) -> ObjectInfo:
+        """Add one file as a blob, never executable; a link stands for its target."""
+        check_name(name)
+        with self._writing():
+            file = take_file(source, self._staging, consume=consume)
+            return self._add(file, name, references, lambda: self._linked(file))
+
+    def add_bytes(
+        self, content: bytes, name: str, *, references: Iterable[StorePath] = ()
+    ) -> ObjectInfo:
+        """Add a blob with this content."""
+        check_name(name)
+        with self._writing():
+            file = self._put(content, executable=False)
+            return self._add(file, name, references, lambda: self._linked(file))
+
+    def add_tree(
+        self, tree: Directory, name: str, *, references: Iterable[StorePath] = ()
+    ) -> ObjectInfo:
+        """Add a tree of files that are held; sizes in it are taken as they are."""
+        check_name(name)
+        with self._writing():
+            return self._add(
+                tree, name, references, lambda: Mirror(self._staging).complete(tree)
+            )
+
+    def put_blob(self, content: bytes, *, executable: bool = False) -> File:
+        """Hold a file's bytes."""
+        with self._writing():
+            return self._put(content, executable=executable)
+
+    def register(self, realisation: Realisation) -> None:
+        """Claim that a key gave an output.
+
+        Raises:
+            InvalidRecord: the output's path does not agree with its digest.
+        """
+        expected = StorePath.of(realisation.output_digest, realisation.output.name)
+        if realisation.output != expected:
+            raise InvalidRecord(
+                f"realisation of {realisation.subject}",
+                f"{realisation.output} does not have the digest claimed",
+            )
+        with self._writing():
+            record = self._staging.write_record(dump_realisation(realisation))
+            self._batch.realisations.append((realisation, record))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._ended = True
+        try:
+            if error is None and not self._batch.empty:
+                self._publisher.publish(self._batch)
+        finally:
+            self._staging.discard()
+
+    def _add(
+        self,
+        node: File | Directory,
+        name: str,
+        references: Iterable[StorePath],
+        make: Callable[[], bytes],
+    ) -> ObjectInfo:
+        path = StorePath.of(node.digest, name)
+        wanted = set(references)
+        known = self._batch.objects.get(path)
+        valid = known.info if known else self._valid(path)
+        if valid is not None and wanted <= set(valid.references):
+            return valid
+        if valid is not None:
+            wanted.update(valid.references)
+        record = ObjectRecord(path, tuple(sorted(wanted)), node)
+        info = ObjectInfo(
+            path=path,
+            digest=node.digest,
+            kind=record.kind,
+            size=node.size,
+            references=record.references,
+            registered=valid.registered if valid else int(self._clock()),
+        )
+        place = make() if valid is None else known.place if known else None
+        written = self._staging.write_record(dump_record(record))
+        self._batch.objects[path] = StagedObject(info, written, place)
+        return info
+
+    def _put(self, content: bytes, *, executable: bool) -> File:
+        file = File(blob_digest(content), executable, len(content))
+        if not self._staging.holds(file):
+            self._staging.write_blob(content, file, self._staging.place())
+        return file
+
+    def _linked(self, file: File) -> bytes:
+        place = self._staging.place()
+        self._staging.link(file, place)
+        return place
+
+    def _writing(self) -> _Writing:
+        if self._ended:
+            raise StoreError("this transaction has ended")
+        return _Writing(self._staging.layout.root)
+
+
+class _Writing:
+    """Turns what the system says of a failed write into the store's error."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(error, OSError):
+            raise storage_error(self._root, error) from error

@@ -1,0 +1,140 @@
+"""The one that writes to the database: one at a time, over all processes."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from fromager.store.database import connect, database_errors
+from fromager.store.errors import StoreError
+from fromager.store.locks import exclusive
+from fromager.store.realisation import dump_realisation
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterable, Iterator
+
+    from fromager.store.api import ObjectInfo
+    from fromager.store.layout import StoreLayout
+    from fromager.store.path import StorePath
+    from fromager.store.realisation import Realisation
+
+
+class Writer:
+    """The right to change what is valid, and the connection to do it with."""
+
+    def __init__(self, layout: StoreLayout, clock: Callable[[], float]) -> None:
+        self._layout, self._clock = layout, clock
+        self._connection: sqlite3.Connection | None = None
+
+    @contextmanager
+    def held(self) -> Iterator[Registry]:
+        """Wait for the right to write, and hold it."""
+        # The lock also keeps this process's threads off the connection.
+        with exclusive(self._layout.locks / "writer"):
+            if self._connection is None:
+                self._connection = connect(
+                    self._layout.root, self._layout.database, writable=True
+                )
+            with database_errors(self._layout.root):
+                yield Registry(self._connection, int(self._clock()))
+
+    def close(self) -> None:
+        """Give the connection up."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def remember(self, namespace: str, key: str, value: bytes) -> None:
+        """Keep a fact; it may be lost in a power cut, and a failure is no error."""
+        self._quietly(
+            "INSERT INTO facts VALUES (?, ?, ?, ?) ON CONFLICT (namespace, key)"
+            " DO UPDATE SET value = excluded.value, updated = excluded.updated",
+            [(namespace, key, value, int(self._clock()))],
+        )
+
+    def touch(self, paths: Iterable[StorePath]) -> None:
+        """Keep that these objects were used now; as `remember`."""
+        now = int(self._clock())
+        self._quietly(
+            "UPDATE objects SET last_used = ? WHERE path = ?",
+            [(now, str(path)) for path in paths],
+        )
+
+    def _quietly(self, statement: str, values: list[tuple[object, ...]]) -> None:
+        try:
+            with self.held() as registry:
+                registry.execute(statement, values)
+        except (StoreError, OSError):
+            # What is remembered can be computed anew.
+            return
+
+
+class Registry:
+    """The database, while the right to write is held."""
+
+    def __init__(self, connection: sqlite3.Connection, now: int) -> None:
+        self._connection, self._now = connection, now
+
+    def has(self, path: StorePath) -> bool:
+        """Whether an object has a row."""
+        query = "SELECT 1 FROM objects WHERE path = ?"
+        return self._connection.execute(query, (str(path),)).fetchone() is not None
+
+    def execute(self, statement: str, values: list[tuple[object, ...]]) -> None:
+        """Do this for all values as one transaction, not yet on disk at the end."""
+        with self._transaction("NORMAL"):
+            self._connection.executemany(statement, values)
+
+    def commit(
+        self, objects: Iterable[ObjectInfo], realisations: Iterable[Realisation]
+    ) -> None:
+        """Make these valid, as one transaction that is on disk at the end."""
+        infos = list(objects)
+        with self._transaction("FULL"):
+            self._connection.executemany(
+                "INSERT INTO objects (path, name, digest, kind, size, registered,"
+                " last_used) VALUES (?, ?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (path) DO UPDATE SET last_used = excluded.last_used",
+                [_row(info) for info in infos],
+            )
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO refs SELECT a.id, b.id FROM objects AS a,"
+                " objects AS b WHERE a.path = ? AND b.path = ?",
+                [(str(i.path), str(path)) for i in infos for path in i.references],
+            )
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO realisations (record, key, kind, subject,"
+                " derivation, output, output_digest, level, started, registered,"
+                " content) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [_claim(realisation, self._now) for realisation in realisations],
+            )
+
+    @contextmanager
+    def _transaction(self, synchronous: str) -> Iterator[None]:
+        self._connection.execute(f"PRAGMA synchronous = {synchronous}")
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+
+def _row(info: ObjectInfo) -> tuple[str | int, ...]:
+    return (
+        *(str(info.path), info.path.name, info.digest.hex, info.kind, info.size),
+        *(info.registered, info.registered),
+    )
+
+
+def _claim(realisation: Realisation, now: int) -> tuple[str | int | bytes, ...]:
+    return (
+        realisation.record_digest.hex,
+        *(str(realisation.key), realisation.kind, realisation.subject),
+        *(str(realisation.derivation), str(realisation.output)),
+        *(str(realisation.output_digest), realisation.level, realisation.started),
+        *(now, dump_realisation(realisation)),
+    )
