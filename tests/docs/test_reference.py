@@ -1,11 +1,21 @@
 """What reference pages state is what the program does."""
 
+import json
 import re
 from pathlib import Path
 from typing import Final
 
 from fromager.cli.exit_codes import ExitCode
 from fromager.derivations.derivation import decode, encode
+from fromager.store import Directory, Realisation, StorePath, dump_realisation
+from fromager.store.digest import (
+    DERIVATION_CONTEXT,
+    PATH_CONTEXT,
+    RECORD_CONTEXT,
+    TREE_CONTEXT,
+)
+from fromager.store.layout import StoreLayout
+from fromager.store.records import ObjectRecord, dump_record
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 
@@ -28,3 +38,41 @@ def test_the_table_of_exit_codes_is_complete() -> None:
     rows = re.findall(r"^\| (\d+) \| `(\w+)` \|", text, flags=re.MULTILINE)
 
     assert rows == [(str(int(code)), code.name) for code in ExitCode]
+
+
+def test_contexts_of_digests_are_those_in_use() -> None:
+    pages = ("reference/store-layout.md", "reference/derivation-encoding.md")
+    text = "".join((DOCS / page).read_text(encoding="utf-8") for page in pages)
+
+    contexts = re.findall(r"`(fromager store [^`]*)`", text)
+
+    used = {TREE_CONTEXT, PATH_CONTEXT, DERIVATION_CONTEXT, RECORD_CONTEXT}
+    assert set(contexts) == used
+
+
+def test_places_in_the_store_are_those_in_use() -> None:
+    text = (DOCS / "reference/store-layout.md").read_text(encoding="utf-8")
+    layout = StoreLayout(Path("/root"))
+
+    for folder in layout.folders:
+        assert f"{folder.relative_to(layout.private).parts[0]}/" in text
+    for file in (layout.version, layout.database):
+        assert re.search(rf"^ +{re.escape(file.name)} ", text, flags=re.MULTILINE)
+
+
+def test_members_of_records_are_those_in_use() -> None:
+    text = (DOCS / "reference/store-layout.md").read_text(encoding="utf-8")
+    directory = Directory.of({})
+    path = StorePath.of(directory.digest, "empty")
+    digest = directory.digest
+
+    records = [
+        dump_record(ObjectRecord(path, (), directory)),
+        dump_realisation(Realisation(digest, path, "wheel", "a==1", path, digest)),
+    ]
+
+    members = {name for record in records for name in json.loads(record)}
+    rows = re.findall(r"^\| (`.*?) \|", text, flags=re.MULTILINE)
+    documented = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert members <= documented
+    assert documented - members == {"f", "x", "l", "d"}
