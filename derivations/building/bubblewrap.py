@@ -11,16 +11,15 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from fromager.derivations.building.canned import ETC, proc_files
+from fromager.derivations.building.command import exit_of, with_limits
 from fromager.derivations.building.forbidden import explain, machine_facts, missing
-from fromager.derivations.building.launch import Cores, follow, spawn
-from fromager.derivations.building.sandbox import SandboxExit
+from fromager.derivations.building.launch import Cores, follow, open_pipe, spawn
 from fromager.derivations.building.seccomp import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from fromager.derivations.building.launch import Ending
-    from fromager.derivations.building.sandbox import SandboxSpec, Stop
+    from fromager.derivations.building.sandbox import SandboxExit, SandboxSpec, Stop
 
 OLDEST: Final = (0, 8)
 """The first version of bubblewrap that does all that is needed."""
@@ -28,18 +27,7 @@ OLDEST: Final = (0, 8)
 UID: Final = 1000
 GID: Final = 100
 
-_SHELL: Final = "/bin/sh"
 _HEAD: Final = 4096
-_SIGNALLED: Final = 128
-# The shell stays as process 1: the kernel ends everything else together with it, and
-# bubblewrap is told only when all is gone.
-_LIMITS: Final = (
-    "ulimit -c 0",
-    "ulimit -S -n 1024",
-    # Above what the machine permits it stays as it is.
-    "ulimit -H -n 524288 2>/dev/null",
-    "ulimit -s 8192",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +78,8 @@ class Bubblewrap:
             cores = held.enter_context(self._cores.lend(spec.cores))
             with ExitStack() as passed:
                 # What the process gets is closed here as soon as it has it.
-                pipe, writing = _pipe(held, passed)
-                status, reporting = _pipe(held, passed)
+                pipe, writing = open_pipe(held, passed)
+                status, reporting = open_pipe(held, passed)
                 descriptors = _open_files(spec, reporting, passed)
                 process = spawn(
                     arguments(self.executable, spec, descriptors),
@@ -166,12 +154,8 @@ def arguments(
     command += "--json-status-fd", str(descriptors.status)
     if descriptors.seccomp is not None:
         command += "--seccomp", str(descriptors.seccomp)
-    limits = list(_LIMITS)
-    if spec.memory is not None:
-        limits.append(f"ulimit -v {spec.memory // 1024}")
-    script = f'umask 022; {"; ".join(limits)}; "$@"; exit $?'
-    command += "--chdir", spec.cwd, "--", _SHELL, "-c", script, "sh", *spec.command
-    return command
+    command += "--chdir", spec.cwd, "--"
+    return [*command, *with_limits(spec.command, spec.memory)]
 
 
 def _parents(spec: SandboxSpec) -> list[str]:
@@ -184,27 +168,6 @@ def _parents(spec: SandboxSpec) -> list[str]:
             if not any(parent == top or parent.startswith(f"{top}/") for top in inside):
                 found[parent] = None
     return list(found)
-
-
-def exit_of(ending: Ending) -> SandboxExit:
-    """How the command ended, from how the process that started it did."""
-    status = os.waitstatus_to_exitcode(ending.status)
-    code: int | None = status
-    number: int | None = None
-    if status < 0:
-        code, number = None, -status
-    elif _SIGNALLED < status <= _SIGNALLED + signal.SIGRTMAX:
-        # The shell says so of a command that a signal ended.
-        code, number = None, status - _SIGNALLED
-    return SandboxExit(
-        code=code,
-        signal=number,
-        timed_out=ending.timed_out,
-        stopped=ending.stopped,
-        output_truncated=ending.truncated,
-        duration=ending.duration,
-        cpu=ending.cpu,
-    )
 
 
 class _Report:
@@ -234,15 +197,6 @@ class _Report:
             while chunk := os.read(self._descriptor, 4096):
                 self._text += chunk
         return self._text
-
-
-def _pipe(held: ExitStack, passed: ExitStack) -> tuple[int, int]:
-    reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    held.callback(os.close, reading)
-    passed.callback(os.close, writing)
-    # The other end goes to programs that expect to be able to write all.
-    os.set_blocking(writing, True)
-    return reading, writing
 
 
 def _open_files(spec: SandboxSpec, status: int, stack: ExitStack) -> Descriptors:

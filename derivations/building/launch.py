@@ -7,7 +7,7 @@ import select
 import signal
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -58,6 +58,15 @@ class Cores:
             with self._lock:
                 for core in lent:
                     self._load[core] -= 1
+
+
+def open_pipe(held: ExitStack, passed: ExitStack) -> tuple[int, int]:
+    """A pipe's reading end, which never blocks, and its writing end, which does."""
+    reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    held.callback(os.close, reading)
+    passed.callback(os.close, writing)
+    os.set_blocking(writing, True)
+    return reading, writing
 
 
 def spawn(

@@ -1,0 +1,218 @@
+"""Calling a build backend's hooks (PEP 517) in a sandbox, from outside of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from enum import Enum
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from fromager.derivations.building.sandbox import (
+    BUILD,
+    ENVIRONMENT,
+    Mount,
+    SandboxSpec,
+    unkeyed_environment,
+)
+from fromager.derivations.errors import DerivationError
+from fromager.store import blob_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from fromager.derivations.building.platform import HostBase
+    from fromager.derivations.building.sandbox import Sandbox, SandboxExit, Stop
+
+Operation = Literal["ask", "wheel", "metadata", "sdist"]
+
+_INSIDE: Final = "/fromager"
+
+
+class HookStatus(Enum):
+    """How a request to a backend ended."""
+
+    DONE = "done"
+    MORE = "more"
+    """The backend wants requirements that were not accepted; nothing was built."""
+    BACKEND_MISSING = "backend-missing"
+    HOOK_MISSING = "hook-missing"
+    UNSUPPORTED = "unsupported"
+    RAISED = "raised"
+    BAD_ANSWER = "bad-answer"
+    NO_OUTPUT = "no-output"
+    CRASHED = "crashed"
+    TIMED_OUT = "timed-out"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class HookRequest:
+    """What a backend is asked to do."""
+
+    operation: Operation
+    """`ask` for build requirements only; the others ask first, and go on."""
+    backend: str
+    """`setuptools.build_meta`, as `build-backend` in pyproject.toml."""
+    backend_path: tuple[str, ...] = ()
+    accept: tuple[str, ...] = ()
+    """Requirements that the backend may answer with, word for word."""
+    config_settings: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HookAnswer:
+    """What came of it."""
+
+    status: HookStatus
+    requires: tuple[str, ...]
+    """What the backend answered, when it was asked for its requirements."""
+    result: str
+    """The name below `out` that the hook returned; empty if it did not."""
+    detail: str
+    ending: SandboxExit
+
+    @property
+    def reason(self) -> str:
+        """One sentence without a full stop."""
+        return _REASONS[self.status].format(
+            detail=self.detail, code=_code(self.ending), seconds=self.ending.duration
+        )
+
+
+_REASONS: Final = {
+    HookStatus.DONE: "its backend did what it was asked for",
+    HookStatus.MORE: "its backend needs more than it was given",
+    HookStatus.BACKEND_MISSING: "its build backend cannot be loaded: {detail}",
+    HookStatus.HOOK_MISSING: "its build backend has no hook {detail}",
+    HookStatus.UNSUPPORTED: "its build backend does not support {detail}",
+    HookStatus.RAISED: "its build backend failed: {detail}",
+    HookStatus.BAD_ANSWER: "its build backend breaks PEP 517: {detail}",
+    HookStatus.NO_OUTPUT: "its build backend breaks PEP 517: {detail}",
+    HookStatus.CRASHED: "its build ended without an answer, {code}",
+    HookStatus.TIMED_OUT: "its build was stopped after {seconds:.0f} seconds, "
+    "the time that it was given",
+    HookStatus.STOPPED: "its build was stopped",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class HookPlace:
+    """The private folder of one build, seen as `/build` inside."""
+
+    folder: Path
+
+    @classmethod
+    def make(cls, folder: Path) -> HookPlace:
+        """Make it, with an empty folder for the source, for output and for scratch."""
+        place = cls(folder)
+        for path in (folder, place.source, place.out, folder / "tmp"):
+            path.mkdir()
+            # Whatever the caller's umask is: builds can see it.
+            path.chmod(0o755)
+        return place
+
+    @property
+    def source(self) -> Path:
+        """Where the source tree belongs; the working directory of all hooks."""
+        return self.folder / "src"
+
+    @property
+    def out(self) -> Path:
+        """What hooks write, and nothing else."""
+        return self.folder / "out"
+
+
+def runner_digest() -> str:
+    """Names the scripts that run inside; part of the recipe of builds."""
+    content = b"".join(path.read_bytes() for path in _scripts().values())
+    return blob_digest(content).hex[:16]
+
+
+def run_hook(
+    sandbox: Sandbox,
+    base: HostBase,
+    place: HookPlace,
+    environment_folder: Path,
+    request: HookRequest,
+    *,
+    environment: Mapping[str, str],
+    cores: int,
+    timeout: float | None,
+    output: Callable[[bytes], None],
+    stop: Stop,
+) -> HookAnswer:
+    """Have a backend do something to the source that lies in a place.
+
+    `environment_folder` is the build environment, `environment` the variables that
+    the key covers. `output` gets what the backend prints.
+
+    Raises:
+        SandboxUnavailable: the sandbox cannot be set up.
+    """
+    request_file = place.folder / "request.json"
+    request_file.write_text(
+        json.dumps(
+            {
+                "operation": request.operation,
+                "backend": request.backend,
+                "backend_path": request.backend_path,
+                "accept": request.accept,
+                "config_settings": dict(request.config_settings),
+            }
+        )
+    )
+    scripts = [Mount(str(path), inside) for inside, path in _scripts().items()]
+    spec = SandboxSpec(
+        command=(f"{ENVIRONMENT}/bin/python", f"{_INSIDE}/runner.py", BUILD),
+        mounts=(
+            *base.mounts,
+            Mount(str(environment_folder), ENVIRONMENT),
+            *scripts,
+            Mount(str(place.folder), BUILD, writable=True),
+        ),
+        links=base.links,
+        environment={**unkeyed_environment(cores), **environment},
+        cwd=f"{BUILD}/src",
+        cores=cores,
+        timeout=timeout,
+    )
+    return _read(place, sandbox.run(spec, output, stop))
+
+
+def _read(place: HookPlace, ending: SandboxExit) -> HookAnswer:
+    if ending.stopped:
+        return HookAnswer(HookStatus.STOPPED, (), "", "", ending)
+    if ending.timed_out:
+        return HookAnswer(HookStatus.TIMED_OUT, (), "", "", ending)
+    try:
+        answer = json.loads((place.folder / "answer.json").read_bytes())
+        return HookAnswer(
+            HookStatus(answer["status"]),
+            tuple(str(item) for item in answer["requires"]),
+            str(answer["result"]),
+            str(answer["detail"]),
+            ending,
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        # Never started, or ended by itself or by a signal in the middle of a hook.
+        return HookAnswer(HookStatus.CRASHED, (), "", "", ending)
+
+
+def _scripts() -> dict[str, Path]:
+    # Found, not imported: that takes longer than all else here.
+    found = find_spec("pyproject_hooks")
+    if found is None or found.origin is None:
+        raise DerivationError("pyproject-hooks is not installed beside fromager")
+    hooks = Path(found.origin).parent / "_in_process" / "_in_process.py"
+    return {
+        f"{_INSIDE}/runner.py": Path(__file__).with_name("runner.py"),
+        f"{_INSIDE}/_in_process.py": hooks,
+    }
+
+
+def _code(ending: SandboxExit) -> str:
+    if ending.signal is not None:
+        return f"ended by signal {ending.signal}"
+    return f"with exit code {ending.code}"
