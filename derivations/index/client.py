@@ -1,4 +1,8 @@
-"""What indexes say of projects: from the cache while it is fresh, else asked anew."""
+"""What indexes say of projects: from the cache while it is fresh, else asked anew.
+
+What reads pages and fetches files is imported where it is used: a command that has
+nothing to do looks at the headers of cached pages only.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final, Protocol
 
 from fromager.derivations.errors import InputError, InvalidDerivation, NetworkError
-from fromager.derivations.index.download import Downloader
-from fromager.derivations.index.local import LocalTransport, is_unchanged
-from fromager.derivations.index.page import dump_page, load_page, page_digest
 from fromager.derivations.index.page_cache import CacheHeader, PageCache
 from fromager.derivations.index.retries import Retries
-from fromager.derivations.index.simple import ACCEPT, MAX_PAGE_SIZE, parse_page
 from fromager.store import blob_digest
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 DEFAULT_FRESHNESS: Final = 600.0
 """Seconds for which a page is fresh where its server does not say."""
+
+MAX_PAGE_SECONDS: Final = 300.0
 
 ABSENT: Final = b"no index has this project"
 
@@ -118,7 +120,6 @@ class HttpIndexClient:
         self._policy, self._clock = policy, clock
         self._retries = retries or Retries()
         self._known: dict[tuple[str, str], CachedPage | None] = {}
-        self._local = LocalTransport()
         self._remote: Transport | None = None
         self._lock = threading.Lock()
 
@@ -165,6 +166,8 @@ class HttpIndexClient:
         progress: Callable[[int], None] | None = None,
     ) -> str:
         """Fetch a file; see `Downloader.download`."""
+        from fromager.derivations.index.download import Downloader
+
         downloader = Downloader(self.transport, self._retries)
         return downloader.download(
             url, target, sha256=sha256, size=size, progress=progress
@@ -177,7 +180,9 @@ class HttpIndexClient:
             NetworkError: it lies on a network, and none is to be used.
         """
         if url.startswith("file:"):
-            return self._local
+            from fromager.derivations.index.local import LocalTransport
+
+            return LocalTransport()
         if self._policy is Freshness.OFFLINE:
             raise NetworkError(
                 url,
@@ -196,6 +201,8 @@ class HttpIndexClient:
 
     def _is_good(self, index: IndexUrl, project: str, header: CacheHeader) -> bool:
         if index.is_local:
+            from fromager.derivations.index.local import is_unchanged
+
             return is_unchanged(index.project_url(project), header.etag)
         match self._policy:
             case Freshness.OFFLINE:
@@ -226,6 +233,8 @@ class HttpIndexClient:
         old: CachedPage | None,
         header: CacheHeader | None,
     ) -> CachedPage | None:
+        from fromager.derivations.index.simple import ACCEPT
+
         url = index.project_url(project)
         headers = {"Accept": ACCEPT, "Accept-Encoding": "gzip, deflate"}
         if header is not None and header.etag is not None:
@@ -243,6 +252,9 @@ class HttpIndexClient:
     def _answered(
         self, answer: Answer, index: str, project: str, old: CachedPage | None
     ) -> CachedPage | None:
+        from fromager.derivations.index.page import dump_page, page_digest
+        from fromager.derivations.index.simple import parse_page
+
         until = self._clock() + _lifetime(answer.headers)
         header = CacheHeader(
             None,
@@ -257,7 +269,7 @@ class HttpIndexClient:
         if answer.status == 304 and old is not None:
             page = replace(old, fresh_until=until)
         elif answer.status == 200:
-            content = _body(answer)
+            content = self._body(answer)
             kind = answer.headers.get("Content-Type") or ""
             read = parse_page(content, kind, answer.url, project)
             page = CachedPage(read, page_digest(read), until, answer.url)
@@ -266,6 +278,21 @@ class HttpIndexClient:
         header = replace(header, digest=page.digest)
         self._cache.save(index, project, header, dump_page(page.page))
         return page
+
+    def _body(self, answer: Answer) -> bytes:
+        from fromager.derivations.index.simple import MAX_PAGE_SIZE
+
+        deadline = self._clock() + MAX_PAGE_SECONDS
+        content = bytearray()
+        for chunk in answer.body:
+            content += chunk
+            if len(content) > MAX_PAGE_SIZE:
+                limit = MAX_PAGE_SIZE >> 20
+                raise NetworkError(answer.url, f"the page is larger than {limit} MiB")
+            if self._clock() > deadline:
+                reason = f"the page took longer than {MAX_PAGE_SECONDS:g} s"
+                raise NetworkError(answer.url, reason, hint="Try again later")
+        return bytes(content)
 
 
 def open_client(
@@ -294,22 +321,14 @@ def _check_project(project: str) -> None:
 
 
 def _read(header: CacheHeader, content: bytes) -> CachedPage | None:
+    from fromager.derivations.index.page import load_page
+
     try:
         page = load_page(content)
     except InvalidDerivation:
         return None
     assert header.digest is not None
     return CachedPage(page, header.digest, header.fresh_until, header.url)
-
-
-def _body(answer: Answer) -> bytes:
-    content = bytearray()
-    for chunk in answer.body:
-        content += chunk
-        if len(content) > MAX_PAGE_SIZE:
-            limit = MAX_PAGE_SIZE >> 20
-            raise NetworkError(answer.url, f"the page is larger than {limit} MiB")
-    return bytes(content)
 
 
 def _lifetime(headers: Mapping[str, str]) -> float:

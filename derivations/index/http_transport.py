@@ -91,8 +91,7 @@ class HttpTransport:
             body = self._body(response, url, decode)
             yield Answer(response.status, response.headers, url, body)
         finally:
-            # What was read to its end is in the pool again; anything else is closed.
-            response.close()
+            _finish(response)
 
     def close(self) -> None:
         """See `Transport.close`."""
@@ -108,8 +107,7 @@ class HttpTransport:
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or location is None:
                 return response, url
-            response.drain_conn()
-            response.close()
+            _finish(response)
             target = without_credentials(urljoin(url, location))
             if urlsplit(target).scheme not in {"http", "https"}:
                 raise NetworkError(url, f"redirected to {redact(target)}")
@@ -156,6 +154,14 @@ class HttpTransport:
     ) -> Iterator[bytes]:
         with _translated(url, self._settings.timeout):
             yield from response.stream(CHUNK, decode_content=decode)
+
+
+def _finish(response: BaseHTTPResponse) -> None:
+    """Keep the connection where little is left to read, as in most refusals."""
+    length = response.headers.get("Content-Length", "")
+    if response.status == 304 or (length.isdigit() and int(length) <= CHUNK):
+        response.drain_conn()
+    response.close()
 
 
 def _new_pool(settings: HttpSettings, proxy: str | None, secure: bool) -> PoolManager:

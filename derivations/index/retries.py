@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -21,13 +20,19 @@ LONGEST_RETRY_AFTER: Final = 120.0
 """Seconds. A server that asks for more is answered by an error at once."""
 
 
+def _chance() -> float:
+    from random import random
+
+    return random()
+
+
 @dataclass(frozen=True)
 class Retries:
     """Repeats what failed for now, with exponential pauses and jitter."""
 
     tries: int = 5
-    sleep: Callable[[float], None] = time.sleep
-    jitter: Callable[[], float] = random.random
+    sleep: Callable[[float], object] = time.sleep
+    jitter: Callable[[], float] = _chance
     """From 0 to 1: pauses are between half and all of their length."""
     notify: Callable[[str, str, float], None] | None = None
     """Told URL, reason and seconds before each pause."""
@@ -47,7 +52,9 @@ class Retries:
                 pause = self._pause(number, failure)
                 if number == self.tries or pause > LONGEST_RETRY_AFTER:
                     reason = failure.reason
-                    if number > 1:
+                    if pause > LONGEST_RETRY_AFTER:
+                        reason += f" and asks to wait for {pause:g} s"
+                    elif number > 1:
                         reason += f", {number} times in a row"
                     hint = failure.hint or "Try again later"
                     raise NetworkError(url, reason, hint=hint) from failure

@@ -76,6 +76,8 @@ class Received:
     """Names in lower case."""
     status: int
     """The answer's; 0 if the connection was closed without one."""
+    port: int
+    """The client's: requests of one connection have the same."""
 
 
 class LocalIndex:

@@ -288,6 +288,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _note(self, status: int) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
-        received = Received(self.command, self.path, headers, status)
+        port = self.client_address[1]
+        received = Received(self.command, self.path, headers, status, port)
         with self.index.lock:
             self.index.requests.append(received)
