@@ -118,19 +118,25 @@ def main(arguments: list[str] | None = None) -> int:
         # The reader went away, as `head` does: nothing more can be said, nothing failed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.FAILED
-    except Exception as error:
+    except _expected() as error:
         return _failed(error)
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    """What goes wrong with the world; anything else is a fault of this program.
+
+    It is looked up only when something was raised.
+    """
+    from fromager.derivations import DerivationError
+    from fromager.store import StoreError
+
+    return (DerivationError, StoreError, OSError, ExceptionGroup)
 
 
 def _failed(error: Exception) -> int:
     from fromager.cli.console import standard_console
     from fromager.cli.failures import exit_code, show
-    from fromager.derivations import DerivationError
-    from fromager.store import StoreError
 
-    known = isinstance(error, (DerivationError, StoreError, ExceptionGroup, OSError))
-    if not known or "FROMAGER_TRACEBACK" in os.environ:
-        raise error
     console = standard_console(
         no_colour="NO_COLOR" in os.environ, quiet=False, verbose=0
     )

@@ -77,7 +77,7 @@ class Wiring:
         """The store's folder."""
         given = self.settings.text("store")
         if given is not None:
-            return Path(os.path.abspath(Path(given).expanduser()))
+            return (self.folder / Path(given).expanduser()).absolute()
         from platformdirs import user_data_path
 
         return user_data_path("fromager") / "store"
@@ -97,7 +97,7 @@ class Wiring:
         """The interpreter to build for."""
         from fromager.derivations import probe
 
-        return probe(self.python, store, search_path=self.environ.get("PATH", ""))
+        return probe(self.python, store)
 
     def base(
         self, store: LocalStore, interpreter: Interpreter, *, thorough: bool
@@ -105,17 +105,17 @@ class Wiring:
         """What of this machine is let into the sandbox."""
         from fromager.derivations import host_platform
 
-        return host_platform(
-            interpreter, store.cache_folder("base"), store, thorough=thorough
-        )
+        return host_platform(interpreter, store.cache("base"), store, thorough=thorough)
 
     def sandbox(self) -> Sandbox:
         """The sandbox of the level that is set."""
-        from fromager.derivations import BubblewrapSandbox, PlainRunner
-
         if self.settings.text("sandbox") == "none":
-            return PlainRunner()
-        return BubblewrapSandbox.find(self.environ.get("PATH", ""))
+            from fromager.derivations import Unsandboxed
+
+            return Unsandboxed()
+        from fromager.derivations import find_bubblewrap
+
+        return find_bubblewrap(self.environ.get("PATH", ""))
 
     @cached_property
     def indexes(self) -> IndexConfiguration:
@@ -141,7 +141,7 @@ class Wiring:
         return open_client(
             self.indexes.indexes,
             lambda: find_http_settings(self.surroundings),
-            store.cache_folder("index"),
+            store.cache("index"),
             policy,
         )
 

@@ -10,6 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fromager.derivations.building.bubblewrap import Bubblewrap, find_bubblewrap
+    from fromager.derivations.building.platform import HostBase, Platform, host_platform
+    from fromager.derivations.building.probe import probe
+    from fromager.derivations.building.sandbox import Sandbox, StopSignal
     from fromager.derivations.comparison import Difference, differences
     from fromager.derivations.derivation import (
         Derivation,
@@ -66,6 +70,7 @@ if TYPE_CHECKING:
     )
     from fromager.derivations.realising.memo import Memo, plan_key
     from fromager.derivations.realising.realise import Realiser
+    from fromager.derivations.realising.recipes import recipe_versions
     from fromager.derivations.realising.request import (
         Realised,
         RealisedWheel,
@@ -84,6 +89,10 @@ if TYPE_CHECKING:
     from fromager.derivations.sources.patch_folder import PatchFolder
 
 _HOME = {
+    "building.bubblewrap": ("Bubblewrap", "find_bubblewrap"),
+    "building.platform": ("HostBase", "Platform", "host_platform"),
+    "building.probe": ("probe",),
+    "building.sandbox": ("Sandbox", "StopSignal"),
     "comparison": ("Difference", "differences"),
     "derivation": (
         "Derivation",
@@ -108,12 +117,7 @@ _HOME = {
         "UnsafeArchive",
         "WheelRefused",
     ),
-    "index.client": (
-        "Freshness",
-        "HttpIndexClient",
-        "IndexClient",
-        "open_client",
-    ),
+    "index.client": ("Freshness", "HttpIndexClient", "IndexClient", "open_client"),
     "index.configuration": (
         "IndexConfiguration",
         "Surroundings",
@@ -136,6 +140,7 @@ _HOME = {
     "realising.history": ("Reason", "build_closure", "why_rebuilt"),
     "realising.memo": ("Memo", "plan_key"),
     "realising.realise": ("Realiser",),
+    "realising.recipes": ("recipe_versions",),
     "realising.request": ("Realised", "RealisedWheel", "RealiseRequest"),
     "realising.steps": ("Steps",),
     "realising.target": ("BuildPolicy", "Target"),
@@ -152,6 +157,7 @@ _HOME = {
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
+    "Bubblewrap",
     "BuildCycle",
     "BuildError",
     "BuildPolicy",
@@ -163,6 +169,7 @@ __all__ = [
     "Freshness",
     "GivenRequirement",
     "HashMismatch",
+    "HostBase",
     "HttpIndexClient",
     "IndexClient",
     "IndexConfiguration",
@@ -176,6 +183,7 @@ __all__ = [
     "NetworkError",
     "Noted",
     "PatchFolder",
+    "Platform",
     "RealiseRequest",
     "Realised",
     "RealisedWheel",
@@ -185,6 +193,7 @@ __all__ = [
     "RequirementFile",
     "ResolutionError",
     "ResolvedDerivation",
+    "Sandbox",
     "SandboxUnavailable",
     "SourceError",
     "StepFailed",
@@ -192,6 +201,7 @@ __all__ = [
     "StepReused",
     "StepStarted",
     "Steps",
+    "StopSignal",
     "Surroundings",
     "Target",
     "UnsafeArchive",
@@ -202,13 +212,17 @@ __all__ = [
     "decode",
     "differences",
     "encode",
+    "find_bubblewrap",
     "find_http_settings",
     "find_indexes",
+    "host_platform",
     "open_client",
     "parse_requirement",
     "plan_key",
+    "probe",
     "read_constraints",
     "read_requirements",
+    "recipe_versions",
     "resolve_inputs",
     "why_rebuilt",
 ]

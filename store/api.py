@@ -148,6 +148,14 @@ class Store(Protocol):
         """All claims that gave this object, newest first."""
         ...
 
+    def realised(self, derivation: StorePath) -> tuple[Realisation, ...]:
+        """All claims of the derivation that this object holds, newest first."""
+        ...
+
+    def subjects(self, kind: str) -> tuple[str, ...]:
+        """What claims of a kind are for, the newest first."""
+        ...
+
     def build_lock(
         self, key: Digest, waiting: Callable[[str], None]
     ) -> AbstractContextManager[None]:

@@ -142,6 +142,15 @@ class Database:
         """The records of realisations, newest first."""
         return [row[0] for row in self._rows(_CLAIMS.format(where), values)]
 
+    def subjects(self, kind: str) -> tuple[str, ...]:
+        """The subjects of a kind's realisations, those with the newest first."""
+        rows = self._rows(
+            "SELECT subject FROM realisations WHERE kind = ?"
+            " GROUP BY subject ORDER BY max(started) DESC, subject",
+            (kind,),
+        )
+        return tuple(str(row[0]) for row in rows)
+
     def recall(self, namespace: str, key: str) -> bytes | None:
         """The value of a fact."""
         rows = self._rows(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -22,7 +23,6 @@ from fromager.store.leases import Lease
 from fromager.store.locks import describe_holder, removed_after
 from fromager.store.opening import ensure_store, require_store, require_writable
 from fromager.store.path import StorePath, check_name
-from fromager.store.publish import Publisher
 from fromager.store.realisation import load_realisation
 from fromager.store.tree import Directory, File, encode
 from fromager.store.writer import Writer
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from fromager.store.api import ObjectInfo, Transaction
+    from fromager.store.publish import Publisher
     from fromager.store.realisation import Realisation
     from fromager.store.scratch import Scratch
     from fromager.store.tree import Node
@@ -87,7 +88,8 @@ class LocalStore:
         self._database = Database(layout.root, layout.database, writable=self._writable)
         self._writer = Writer(layout, clock)
         self._lease = Lease(layout, clock)
-        self._publisher = Publisher(layout, self._writer, effect)
+        self._publisher: Publisher | None = None
+        self._making = threading.Lock()
 
     @property
     def root(self) -> Path:
@@ -100,10 +102,15 @@ class LocalStore:
         Raises:
             StoreUnavailable: this store cannot be written.
         """
+        # What only writers use is not imported by readers.
+        from fromager.store.publish import Publisher
         from fromager.store.staging import Staging
         from fromager.store.transaction import LocalTransaction
 
         self._require_writable()
+        with self._making:
+            if self._publisher is None:
+                self._publisher = Publisher(self._layout, self._writer, self._effect)
         staging = Staging(self._layout, self._lease, self._effect)
         return LocalTransaction(staging, self._publisher, self.info, self._clock)
 
@@ -165,6 +172,14 @@ class LocalStore:
     def producers(self, output: StorePath) -> tuple[Realisation, ...]:
         """All claims that gave this object, newest first."""
         return self._claims("output = ?", str(output))
+
+    def realised(self, derivation: StorePath) -> tuple[Realisation, ...]:
+        """All claims of the derivation that this object holds, newest first."""
+        return self._claims("derivation = ?", str(derivation))
+
+    def subjects(self, kind: str) -> tuple[str, ...]:
+        """What claims of a kind are for, the newest first."""
+        return self._database.subjects(kind)
 
     def build_lock(
         self, key: Digest, waiting: Callable[[str], None]

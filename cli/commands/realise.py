@@ -90,7 +90,7 @@ def command(
     What was built before is found by the key of all its inputs, and reused.
     """
     wiring = wire(flags, **settings)
-    request = _request(
+    request, indexes = _request(
         wiring,
         requirements,
         files,
@@ -99,6 +99,8 @@ def command(
         dependencies=not no_deps,
         prereleases=pre,
     )
+    if indexes and not flags.get("index"):
+        wiring = wire({**flags, "index": indexes}, **settings)
     with wiring.open_store(create=True) as store:
         realised = _realise(wiring, store, request, keep_going, keep_failed, refresh)
         _print(wiring, store, realised, as_json)
@@ -122,7 +124,8 @@ def _request(
     *,
     dependencies: bool,
     prereleases: bool,
-) -> RealiseRequest:
+) -> tuple[RealiseRequest, tuple[str, ...]]:
+    """What is asked for, and the indexes that requirement files name."""
     from fromager.derivations import (
         GivenRequirement,
         InputError,
@@ -148,18 +151,19 @@ def _request(
     hashes: dict[str, tuple[str, ...]] = {}
     for file in (*read, *narrow):
         hashes.update(file.hashes)
-    return RealiseRequest(
+        for note in file.notes:
+            wiring.console.warning(note)
+    narrowing = [each for file in read for each in file.constraints]
+    narrowing += [each for file in narrow for each in file.requirements]
+    request = RealiseRequest(
         tuple(given),
-        tuple(
-            each
-            for file in (*read, *narrow)
-            for each in (file.constraints if file in read else file.requirements)
-        ),
+        tuple(narrowing),
         tuple(each for file in build for each in file.requirements),
         tuple(sorted(hashes.items())),
         dependencies=dependencies,
-        prereleases=prereleases,
+        prereleases=prereleases or any(file.prereleases for file in read),
     )
+    return request, tuple(url for file in read for url in file.index_urls)
 
 
 def _realise(

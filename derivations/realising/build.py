@@ -126,6 +126,9 @@ class BuildPlace:
             except BuildError as error:
                 error.log_tail = error.log_tail or _last_lines(log.tail)
                 error.log_of = build.subject
+                self.store.remember(
+                    "failed-build", build.subject, str(resolved.key).encode()
+                )
                 if self.policy.keep_failed:
                     error.kept = str(scratch.keep())
                 raise

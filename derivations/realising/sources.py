@@ -12,7 +12,6 @@ from fromager.derivations.realising.steps import Made, Step, Steps
 from fromager.derivations.sources.archive import DEFAULT_LIMITS, unpack
 from fromager.derivations.sources.epoch import source_date_epoch
 from fromager.derivations.sources.patch import apply_patch
-from fromager.derivations.sources.patch_folder import PatchFolder
 from fromager.derivations.sources.project import static_metadata
 from fromager.store import Directory, File, blob_digest
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from fromager.derivations.index.client import IndexClient
     from fromager.derivations.resolution.candidate import Release
     from fromager.derivations.sources.members import Limits
+    from fromager.derivations.sources.patch_folder import PatchFolder
     from fromager.derivations.sources.project import StaticMetadata
     from fromager.store import Transaction
 
@@ -35,7 +35,7 @@ class Sources:
 
     steps: Steps
     client: IndexClient
-    patches: PatchFolder = PatchFolder()
+    patches: PatchFolder
     limits: Limits = DEFAULT_LIMITS
 
     async def archive(self, release: Release) -> Step:
