@@ -68,6 +68,10 @@ class SandboxUnavailable(DerivationError):
     """The sandbox cannot be set up on this machine."""
 
 
+class Stopped(DerivationError):
+    """A step was stopped before its end, since something else failed or was asked."""
+
+
 class BuildError(DerivationError):
     """A build step ran, and failed."""
 

@@ -17,7 +17,7 @@ from fromager.derivations.building.hooks import (
 )
 from fromager.derivations.building.sandbox import keyed_environment
 from fromager.derivations.building.wheel import check_wheel, normalise
-from fromager.derivations.errors import BuildError, SourceError, WheelRefused
+from fromager.derivations.errors import BuildError, SourceError, Stopped, WheelRefused
 from fromager.derivations.realising.events import LogOutput
 from fromager.derivations.realising.instantiate import object_name
 from fromager.derivations.realising.steps import Made, Postponed
@@ -164,6 +164,8 @@ class BuildPlace:
         )
         if answer.status in (HookStatus.DONE, HookStatus.MORE):
             return answer
+        if answer.status is HookStatus.STOPPED:
+            raise Stopped(f"{build.subject}: {answer.reason}")
         diagnosis = diagnose(log.tail)
         reason = answer.reason
         if diagnosis is not None:

@@ -175,4 +175,4 @@ def build_options(
 
 def object_name(text: str) -> str:
     """A name that a store object may have, made from a file name or a subject."""
-    return re.sub(r"[^A-Za-z0-9+._=-]", "-", text).lstrip(".-")[:200] or "object"
+    return re.sub(r"[^A-Za-z0-9+._=-]", "-", text).lstrip(".-")[:160] or "object"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fromager.derivations.building.sandbox import StopSignal
 from fromager.derivations.derivation import Derivation, encode, resolve_inputs
+from fromager.derivations.errors import Stopped
 from fromager.derivations.realising.events import (
     Reporter,
     StepFailed,
@@ -187,7 +188,7 @@ class Steps:
                     realisation = self.claim(
                         transaction, resolved, inputs, made, started
                     )
-            except Postponed:
+            except (Postponed, Stopped):
                 raise
             except Exception as error:
                 self.report(StepFailed(kind, subject, str(error)))
