@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 Operation = Literal["ask", "wheel", "metadata", "sdist"]
 
-_INSIDE: Final = "/fromager"
+_RUNNER: Final = "/fromager/runner.py"
+_HOOKS: Final = "/fromager/_in_process.py"
 
 
 class HookStatus(Enum):
@@ -165,7 +166,7 @@ def run_hook(
     )
     scripts = [Mount(str(path), inside) for inside, path in _scripts().items()]
     spec = SandboxSpec(
-        command=(f"{ENVIRONMENT}/bin/python", f"{_INSIDE}/runner.py", BUILD),
+        command=(f"{ENVIRONMENT}/bin/python", _RUNNER, BUILD, _HOOKS),
         mounts=(
             *base.mounts,
             Mount(str(environment_folder), ENVIRONMENT),
@@ -207,8 +208,8 @@ def _scripts() -> dict[str, Path]:
         raise DerivationError("pyproject-hooks is not installed beside fromager")
     hooks = Path(found.origin).parent / "_in_process" / "_in_process.py"
     return {
-        f"{_INSIDE}/runner.py": Path(__file__).with_name("runner.py"),
-        f"{_INSIDE}/_in_process.py": hooks,
+        _RUNNER: Path(__file__).with_name("runner.py"),
+        _HOOKS: hooks,
     }
 
 

@@ -1,11 +1,11 @@
 """Runs inside the sandbox: calls a build backend's hooks (PEP 517), in one process.
 
-    python /fromager/runner.py /build
+    python /fromager/runner.py /build /fromager/_in_process.py
 
 The folder holds `src` (the source, the working directory of all hooks), `out` (empty),
 and `request.json`, which is removed before the backend is loaded. The answer is
-written to `answer.json`. Hooks are called through pyproject-hooks' own script, which
-lies beside this one; with it come the defaults of hooks that a backend does not have.
+written to `answer.json`. Hooks are called through pyproject-hooks' own script; with it
+come the defaults of hooks that a backend does not have.
 
 Standard library only, Python 3.9 or newer.
 """
@@ -43,7 +43,7 @@ class Refused(Exception):
         self.status, self.detail = status, detail
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, script: Path) -> None:
     """Answer the request that lies in a folder."""
     request = json.loads((folder / "request.json").read_text("utf-8"))
     (folder / "request.json").unlink()
@@ -52,7 +52,7 @@ def main(folder: Path) -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(line_buffering=True)
     os.chdir(folder / "src")
-    hooks = _load_hooks(folder / "src", request)
+    hooks = _load_hooks(script, folder / "src", request)
     answer = {"status": "done", "requires": [], "result": "", "detail": ""}
     try:
         _answer(hooks, folder / "out", request, answer)
@@ -97,7 +97,7 @@ def _answer(
     answer["result"] = result
 
 
-def _load_hooks(source: Path, request: dict[str, Any]) -> ModuleType:
+def _load_hooks(script: Path, source: Path, request: dict[str, Any]) -> ModuleType:
     here = Path(__file__).resolve().parent
     # The backend must not find what lies here.
     sys.path[:] = [path for path in sys.path if Path(path or ".").resolve() != here]
@@ -105,7 +105,6 @@ def _load_hooks(source: Path, request: dict[str, Any]) -> ModuleType:
     if request["backend_path"]:
         paths = [os.path.normpath(source / path) for path in request["backend_path"]]
         os.environ["_PYPROJECT_HOOKS_BACKEND_PATH_JSON"] = json.dumps(paths)
-    script = here / "_in_process.py"
     hooks = ModuleType("_in_process")
     hooks.__file__ = str(script)
     SourceFileLoader(hooks.__name__, str(script)).exec_module(hooks)
@@ -158,7 +157,7 @@ def _shown(value: object) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
     sys.stdout.flush()
     sys.stderr.flush()
     # All is written. Whatever threads the backend left need not be waited for.

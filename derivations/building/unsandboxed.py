@@ -83,7 +83,9 @@ class _Places:
         names = "|".join(re.escape(name) for name in sorted(moved, reverse=True))
         self._moved = moved
         # A path begins where a word does, after `=`, or after a colon of a list.
-        self._pattern = re.compile(rf"(?<![\w/.-])({names})(?=/|\b)") if moved else None
+        self._pattern = (
+            re.compile(rf"(?<![\w/.-])({names})(?![\w.-])") if moved else None
+        )
 
     def text(self, text: str) -> str:
         if self._pattern is None:
