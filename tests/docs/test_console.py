@@ -5,6 +5,7 @@ and the requirements of those that the pages build.
 """
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,7 +47,7 @@ def stand_ins() -> Iterator[str]:
     projects: list[tuple[str, str, dict[str, Any]]] = [
         ("setuptools", "84.2.1", {"offers": "setuptools.build_meta"}),
         ("pbr", "7.1.3", tool),
-        ("stevedore", "5.10.0", tool),
+        ("stevedore", "5.10.0", {**tool, "build_requires": ["setuptools", "pbr"]}),
         ("iniconfig", "2.3.1", {}),
     ]
     files = {}
@@ -54,6 +55,19 @@ def stand_ins() -> Iterator[str]:
         files[sdist_name(name, version)] = sdist(name, version, **options)
     with local_index(files) as index:
         yield index.url
+
+
+def places(page: str, folder: Path) -> tuple[Path, Path]:
+    """The folder that a page's shell starts in, and its home."""
+    work, home = folder / "work", folder / "home"
+    home.mkdir()
+    if page == "README.md":
+        # Whoever reads it has a checkout.
+        copied = shutil.ignore_patterns(".git", ".*cache", ".venv", "__pycache__")
+        shutil.copytree(ROOT, work, symlinks=True, ignore=copied)
+    else:
+        work.mkdir()
+    return work, home
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -69,15 +83,14 @@ def environment(home: Path) -> dict[str, str]:
         "TMPDIR": str(temporary),
         "FROMAGER_STORE": str(home / "store"),
         "TERM": "dumb",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     }
 
 
 @pytest.mark.parametrize("page", pages_with(console.OFFLINE))
 def test_a_page_prints_what_it_says(page: str, stand_ins: str, tmp_path: Path) -> None:
     commands = session(page, console.OFFLINE)
-    work, home = tmp_path / "work", tmp_path / "home"
-    work.mkdir()
-    home.mkdir()
+    work, home = places(page, tmp_path)
     index = dict.fromkeys(
         ("FROMAGER_INDEX_URL", "PIP_INDEX_URL", "UV_DEFAULT_INDEX"), stand_ins
     )
@@ -93,9 +106,7 @@ def test_a_page_that_needs_the_index_prints_what_it_says(
     page: str, tmp_path: Path
 ) -> None:
     commands = session(page, console.NETWORK)
-    work, home = tmp_path / "work", tmp_path / "home"
-    work.mkdir()
-    home.mkdir()
+    work, home = places(page, tmp_path)
 
     outcomes = console.run(commands, work, environment(home), NETWORK_TIMEOUT)
 

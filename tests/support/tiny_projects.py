@@ -73,6 +73,7 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
         record += f"{path},sha256={digest.rstrip(b'=').decode()},{len(content)}\\n"
     files[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\\n".encode()
     filename = f"{name}-{version}-py3-none-any.whl"
+    print("building", filename)
     with zipfile.ZipFile(os.path.join(wheel_directory, filename), "w") as archive:
         for path, content in files.items():
             archive.writestr(zipfile.ZipInfo(path), content)
