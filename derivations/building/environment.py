@@ -21,6 +21,13 @@ BASE: Final = "the environment's own files"
 CLASHES_SHOWN: Final = 10
 
 _HOOK_NAME: Final = "_fromager_temporary_names"
+# Run at every start of the interpreter, twice in a virtual environment: what it leads
+# to waits in a module of its own.
+_HOOK_LINE: Final = (
+    "import sys; sys.meta_path.insert(0, type('TemporaryNames', (), {'find_spec': "
+    "staticmethod(lambda name, path=None, target=None: __import__"
+    f"('{_HOOK_NAME}').find(path, target) if name == 'tempfile' else None)}}))\n"
+)
 _HOOK: Final = '''\
 """Makes the names of temporary files a counter, so that no build sees chance."""
 
@@ -28,32 +35,28 @@ import sys
 from itertools import count
 
 
-class Finder:
-    """Waits for the import of tempfile, and is gone then."""
+def find(path, target):
+    """The real tempfile, its names replaced once it is loaded."""
+    sys.meta_path[:] = [
+        finder
+        for finder in sys.meta_path
+        if getattr(finder, "__name__", "") != "TemporaryNames"
+    ]
+    for finder in sys.meta_path:
+        find_spec = getattr(finder, "find_spec", None)
+        spec = find_spec and find_spec("tempfile", path, target)
+        if spec is not None:
+            break
+    else:
+        return None
+    execute = spec.loader.exec_module
 
-    @classmethod
-    def find_spec(cls, name, path=None, target=None):
-        if name != "tempfile":
-            return None
-        sys.meta_path.remove(cls)
-        for finder in sys.meta_path:
-            find_spec = getattr(finder, "find_spec", None)
-            spec = find_spec and find_spec(name, path, target)
-            if spec is not None:
-                break
-        else:
-            return None
-        execute = spec.loader.exec_module
+    def exec_module(module):
+        execute(module)
+        module._name_sequence = map("{:08d}".format, count())
 
-        def exec_module(module):
-            execute(module)
-            module._name_sequence = map("{:08d}".format, count())
-
-        spec.loader.exec_module = exec_module
-        return spec
-
-
-sys.meta_path.insert(0, Finder)
+    spec.loader.exec_module = exec_module
+    return spec
 '''
 
 
@@ -109,7 +112,7 @@ def base_files(interpreter: Interpreter) -> dict[str, bytes | str]:
     return {
         **{f"bin/{name}": interpreter.executable for name in sorted(names)},
         "pyvenv.cfg": configuration.encode(),
-        f"{site}/{_HOOK_NAME}.pth": f"import {_HOOK_NAME}\n".encode(),
+        f"{site}/{_HOOK_NAME}.pth": _HOOK_LINE.encode(),
         f"{site}/{_HOOK_NAME}.py": _HOOK.encode(),
     }
 
