@@ -1,11 +1,15 @@
 """What reference pages state is what the program does."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 from fromager.cli.exit_codes import ExitCode
+from fromager.cli.main import main_group
 from fromager.derivations.derivation import decode, encode
 from fromager.store import Directory, Realisation, StorePath, dump_realisation
 from fromager.store.digest import (
@@ -16,6 +20,7 @@ from fromager.store.digest import (
 )
 from fromager.store.layout import StoreLayout
 from fromager.store.records import ObjectRecord, dump_record
+from support.cli_reference import render
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 
@@ -76,3 +81,14 @@ def test_members_of_records_are_those_in_use() -> None:
     documented = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     assert members <= documented
     assert documented - members == {"f", "x", "l", "d"}
+
+
+def test_the_reference_of_the_command_line_is_made_from_its_help() -> None:
+    page = DOCS / "reference/cli.md"
+    text = render(main_group, "fromager")
+
+    if os.environ.get("FROMAGER_ACCEPT"):
+        page.write_text(text, encoding="utf-8")
+        pytest.skip("the page was written anew")
+
+    assert page.read_text(encoding="utf-8") == text
