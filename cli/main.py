@@ -48,9 +48,10 @@ class LazyGroup(click.Group):
             from difflib import get_close_matches
 
             close = get_close_matches(args[0], [*COMMANDS, *ALIASES], n=1)
-            if close:
-                error.message += f" Did you mean {close[0]!r}?"
-            raise
+            if not close:
+                raise
+            text = f"No such command {args[0]!r}. Did you mean {close[0]!r}?"
+            raise click.UsageError(text, ctx) from error
 
     def format_commands(
         self, ctx: click.Context, formatter: click.HelpFormatter
@@ -93,7 +94,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     help="Print the version.",
 )
 @click.pass_context
-def main_group(ctx: click.Context, **flags: object) -> None:
+def main_group(ctx: click.Context, /, **flags: object) -> None:
     """Rebuild Python packages from source, in a sandbox, on a content-addressed store."""
     ctx.obj = flags
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from fromager.cli.console import Console, standard_console
@@ -26,14 +28,18 @@ if TYPE_CHECKING:
 
     from fromager.derivations import (
         BuildPolicy,
+        Facts,
         HostBase,
         HttpIndexClient,
         IndexConfiguration,
         Interpreter,
         Limits,
         PatchFolder,
+        Platform,
         RealiseRequest,
+        Reporter,
         Sandbox,
+        StopSignal,
         Surroundings,
         Target,
     )
@@ -107,12 +113,31 @@ class Wiring:
 
         return host_platform(interpreter, store.cache("base"), store, thorough=thorough)
 
+    def platform(self) -> Platform:
+        """The fingerprint of what is let into the sandbox, every file looked at.
+
+        What is costly is kept in the store; without a usable one, nothing is kept.
+        """
+        from fromager.derivations import NoFacts, host_platform, probe
+        from fromager.store import StoreUnavailable
+
+        with ExitStack() as held:
+            facts: Facts
+            try:
+                store = held.enter_context(self.open_store(create=False))
+                facts, folder = store, store.cache("base")
+            except StoreUnavailable:
+                temporary = TemporaryDirectory(prefix="fromager-")
+                facts, folder = NoFacts(), Path(held.enter_context(temporary))
+            interpreter = probe(self.python, facts)
+            return host_platform(interpreter, folder, facts, thorough=True).platform
+
     def sandbox(self) -> Sandbox:
         """The sandbox of the level that is set."""
         if self.settings.text("sandbox") == "none":
-            from fromager.derivations import Unsandboxed
+            from fromager.derivations import UnsandboxedRunner
 
-            return Unsandboxed()
+            return UnsandboxedRunner()
         from fromager.derivations import find_bubblewrap
 
         return find_bubblewrap(self.environ.get("PATH", ""))
@@ -131,9 +156,32 @@ class Wiring:
 
         return Surroundings(self.environ, Path.home(), self.folder)
 
-    def client(self, store: LocalStore, *, refresh: bool) -> HttpIndexClient:
-        """Reads pages of the indexes, and files."""
-        from fromager.derivations import Freshness, find_http_settings, open_client
+    @cached_property
+    def report(self) -> Reporter:
+        """Who hears of what happens."""
+        from fromager.cli.progress import reporter
+
+        return reporter(self.console, live=not self.flags.get("no_progress"))
+
+    def client(
+        self, store: LocalStore, stop: StopSignal, *, refresh: bool
+    ) -> HttpIndexClient:
+        """Reads pages of the indexes, and files; `stop` ends its pauses."""
+        from fromager.derivations import (
+            Freshness,
+            Noted,
+            Retries,
+            Stopped,
+            find_http_settings,
+            open_client,
+        )
+
+        def pause(seconds: float) -> None:
+            if stop.wait(seconds):
+                raise Stopped("a request was not repeated")
+
+        def tell(url: str, reason: str, seconds: float) -> None:
+            self.report(Noted(url, f"{reason}; tried again in {seconds:.1f} s"))
 
         policy = Freshness.REFRESH if refresh else Freshness.CACHED
         if self.settings.flag("offline"):
@@ -143,6 +191,7 @@ class Wiring:
             lambda: find_http_settings(self.surroundings),
             store.cache("index"),
             policy,
+            Retries(sleep=pause, notify=tell),
         )
 
     @cached_property

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fromager.derivations.building.bubblewrap import Bubblewrap, find_bubblewrap
+    from fromager.derivations.building.facts import Facts, NoFacts
     from fromager.derivations.building.platform import HostBase, Platform, host_platform
     from fromager.derivations.building.probe import probe
     from fromager.derivations.building.sandbox import Sandbox, StopSignal
+    from fromager.derivations.building.unsandboxed import UnsandboxedRunner
     from fromager.derivations.comparison import Difference, differences
     from fromager.derivations.derivation import (
         Derivation,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
         ResolutionError,
         SandboxUnavailable,
         SourceError,
+        Stopped,
         UnsafeArchive,
         WheelRefused,
     )
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
         find_http_settings,
         find_indexes,
     )
+    from fromager.derivations.index.retries import Retries
     from fromager.derivations.interpreter import Interpreter
     from fromager.derivations.realising.events import (
         Event,
@@ -90,9 +94,11 @@ if TYPE_CHECKING:
 
 _HOME = {
     "building.bubblewrap": ("Bubblewrap", "find_bubblewrap"),
+    "building.facts": ("Facts", "NoFacts"),
     "building.platform": ("HostBase", "Platform", "host_platform"),
     "building.probe": ("probe",),
     "building.sandbox": ("Sandbox", "StopSignal"),
+    "building.unsandboxed": ("UnsandboxedRunner",),
     "comparison": ("Difference", "differences"),
     "derivation": (
         "Derivation",
@@ -114,6 +120,7 @@ _HOME = {
         "ResolutionError",
         "SandboxUnavailable",
         "SourceError",
+        "Stopped",
         "UnsafeArchive",
         "WheelRefused",
     ),
@@ -124,6 +131,7 @@ _HOME = {
         "find_http_settings",
         "find_indexes",
     ),
+    "index.retries": ("Retries",),
     "interpreter": ("Interpreter",),
     "realising.events": (
         "Event",
@@ -166,6 +174,7 @@ __all__ = [
     "DerivationError",
     "Difference",
     "Event",
+    "Facts",
     "Freshness",
     "GivenRequirement",
     "HashMismatch",
@@ -181,6 +190,7 @@ __all__ = [
     "LogOutput",
     "Memo",
     "NetworkError",
+    "NoFacts",
     "Noted",
     "PatchFolder",
     "Platform",
@@ -193,6 +203,7 @@ __all__ = [
     "RequirementFile",
     "ResolutionError",
     "ResolvedDerivation",
+    "Retries",
     "Sandbox",
     "SandboxUnavailable",
     "SourceError",
@@ -202,9 +213,11 @@ __all__ = [
     "StepStarted",
     "Steps",
     "StopSignal",
+    "Stopped",
     "Surroundings",
     "Target",
     "UnsafeArchive",
+    "UnsandboxedRunner",
     "WaitGraph",
     "Waiting",
     "WheelRefused",

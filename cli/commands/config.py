@@ -39,10 +39,25 @@ def show(flags: Mapping[str, object], as_json: bool, python: str | None) -> int:
     indexes = [
         {"name": index.name, "origin": index.origin} for index in wiring.indexes.indexes
     ]
-    platform = _platform(wiring)
+    platform = wiring.platform()
     if as_json:
         wiring.console.json(
-            {"settings": rows, "indexes": indexes, "platform": platform}
+            {
+                "settings": rows,
+                "indexes": indexes,
+                "sandbox": _sandbox(wiring),
+                "platform": {
+                    "digest": str(platform.digest),
+                    "parts": [
+                        {
+                            "name": part.name,
+                            "digest": None if part.digest is None else str(part.digest),
+                            "detail": part.detail,
+                        }
+                        for part in platform.parts
+                    ],
+                },
+            }
         )
         return ExitCode.DONE
     say = wiring.console.data
@@ -52,15 +67,23 @@ def show(flags: Mapping[str, object], as_json: bool, python: str | None) -> int:
         say(f"{name} = {shown}  ({SETTINGS[name].meaning}; {row['origin']})")
     for index in indexes:
         say(f"index {index['name']}  ({index['origin']})")
-    for name, text in platform.items():
-        say(f"{name}: {text}")
+    say(f"sandbox {_sandbox(wiring)}")
+    say(f"platform {platform.digest}")
+    for part in platform.parts:
+        shown = f"{part.detail}, {part.digest}" if part.detail else part.digest
+        say(f"platform {part.name}: {shown or 'none'}")
     return ExitCode.DONE
 
 
-def _platform(wiring: Wiring) -> dict[str, str]:
-    """The platform's parts; computed in a throw-away place if there is no store yet."""
-    from fromager.derivations import describe_platform
+def _sandbox(wiring: Wiring) -> str:
+    """What builds would be run in; also why that is not possible."""
+    from fromager.derivations import Bubblewrap, SandboxUnavailable
 
-    with wiring.platform_facts() as (facts, folder):
-        interpreter = wiring.probe(facts)
-        return describe_platform(wiring.host(interpreter, folder, facts))
+    try:
+        sandbox = wiring.sandbox()
+    except SandboxUnavailable as error:
+        return f"not usable: {error}"
+    if isinstance(sandbox, Bubblewrap):
+        version = ".".join(map(str, sandbox.version))
+        return f"{sandbox.level}: bubblewrap {version}, {sandbox.executable}"
+    return f"{sandbox.level}: nothing is hidden from builds"

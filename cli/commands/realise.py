@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from types import FrameType
 
-    from fromager.derivations import Realised, RealisedWheel, RealiseRequest, Steps
+    from fromager.derivations import (
+        Realised,
+        RealisedWheel,
+        RealiseRequest,
+        StopSignal,
+    )
     from fromager.store import LocalStore
 
 
@@ -71,6 +76,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(
     flags: Mapping[str, object],
+    /,
     requirements: tuple[str, ...],
     files: tuple[str, ...],
     constraints: tuple[str, ...],
@@ -131,14 +137,13 @@ def _request(
         InputError,
         RealiseRequest,
         parse_requirement,
+        read_constraints,
         read_requirements,
     )
 
     read = [read_requirements(Path(file), wiring.environ) for file in files]
-    narrow = [read_requirements(Path(file), wiring.environ) for file in constraints]
-    build = [
-        read_requirements(Path(file), wiring.environ) for file in build_constraints
-    ]
+    narrow = [read_constraints(Path(file), wiring.environ) for file in constraints]
+    build = [read_constraints(Path(file), wiring.environ) for file in build_constraints]
     given = [
         GivenRequirement(parse_requirement(text), "command line")
         for text in requirements
@@ -154,11 +159,11 @@ def _request(
         for note in file.notes:
             wiring.console.warning(note)
     narrowing = [each for file in read for each in file.constraints]
-    narrowing += [each for file in narrow for each in file.requirements]
+    narrowing += [each for file in narrow for each in file.constraints]
     request = RealiseRequest(
         tuple(given),
         tuple(narrowing),
-        tuple(each for file in build for each in file.requirements),
+        tuple(each for file in build for each in file.constraints),
         tuple(sorted(hashes.items())),
         dependencies=dependencies,
         prereleases=prereleases or any(file.prereleases for file in read),
@@ -175,11 +180,12 @@ def _realise(
     refresh: bool,
 ) -> Realised:
     """The request's wheels: from the database alone where nothing has changed."""
-    from fromager.derivations import Memo, plan_key
+    from fromager.derivations import Memo, StopSignal, plan_key
 
+    stop = StopSignal()
     interpreter = wiring.interpreter(store)
     base = wiring.base(store, interpreter, thorough=False)
-    client = wiring.client(store, refresh=refresh)
+    client = wiring.client(store, stop, refresh=refresh)
     patches = wiring.patches
     memo = Memo(store, client)
     basis = wiring.basis(base, patches)
@@ -187,18 +193,19 @@ def _realise(
     if known is not None:
         return known
 
-    from fromager.cli.progress import reporter
     from fromager.derivations import Realiser, Steps
+
+    if wiring.console.verbose:
+        for note in wiring.indexes.notes:
+            wiring.console.say(note)
 
     base = wiring.base(store, interpreter, thorough=True)
     basis = wiring.basis(base, patches)
     target, policy, limits = wiring.means(interpreter, base, request, keep_failed)
-    live = not wiring.flags.get("no_progress")
-    steps = Steps(
-        store, reporter(wiring.console, live=live), wiring.jobs, target.sandbox.level
-    )
+    level = target.sandbox.level
+    steps = Steps(store, wiring.report, wiring.jobs, level, stop=stop)
     realiser = Realiser(client, target, policy, patches, limits, keep_going)
-    with _stopping(steps):
+    with _stopping(stop):
         realised, pages = realiser.realise(request, steps)
     if not realised.failures:
         memo.remember(plan_key(request, basis), realised, pages)
@@ -206,16 +213,16 @@ def _realise(
 
 
 @contextmanager
-def _stopping(steps: Steps) -> Iterator[None]:
+def _stopping(stop: StopSignal) -> Iterator[None]:
     """Ctrl-C stops the builds and is heard at once; the second one ends the process."""
 
-    def stop(number: int, frame: FrameType | None) -> None:
+    def hear(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        steps.stop.set()
+        stop.set()
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, stop)
-    terminated = signal.signal(signal.SIGTERM, stop)
+    before = signal.signal(signal.SIGINT, hear)
+    terminated = signal.signal(signal.SIGTERM, hear)
     try:
         yield
     finally:

@@ -15,3 +15,14 @@ class Facts(Protocol):
     def remember(self, namespace: str, key: str, value: bytes) -> None:
         """Keep a value, replacing the one before."""
         ...
+
+
+class NoFacts:
+    """Remembers nothing: for what must leave no trace."""
+
+    def recall(self, namespace: str, key: str) -> bytes | None:
+        """None."""
+        return None
+
+    def remember(self, namespace: str, key: str, value: bytes) -> None:
+        """Forget it."""

@@ -8,6 +8,7 @@ one built is never taken for what the full one would have built.
 from __future__ import annotations
 
 import os
+import select
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -106,6 +107,10 @@ class StopSignal:
     def is_set(self) -> bool:
         """Whether `set` was called."""
         return self._is_set
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until `set` is called, or for so long; whether it was called."""
+        return bool(select.select([self._descriptor], [], [], seconds)[0])
 
     def fileno(self) -> int:
         """A descriptor that is readable as soon as `set` was called."""
