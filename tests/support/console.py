@@ -57,7 +57,9 @@ def blocks(page: Path, root: Path) -> Iterator[Block]:
     """All fenced blocks of a page, in order."""
     opened: re.Match[str] | None = None
     start, lines = 0, list[str]()
-    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(
+        page.read_text(encoding="utf-8").splitlines(), start=1
+    ):
         fence = _FENCE.match(line)
         if opened is None:
             if fence is not None:
