@@ -61,6 +61,7 @@ CREATE TABLE realisations (
 CREATE INDEX realisations_key ON realisations (key);
 CREATE INDEX realisations_subject ON realisations (kind, subject);
 CREATE INDEX realisations_output ON realisations (output);
+CREATE INDEX realisations_derivation ON realisations (derivation);
 CREATE TABLE facts (
   namespace TEXT NOT NULL,
   key TEXT NOT NULL,
@@ -84,14 +85,15 @@ _CLAIMS: Final = (
 )
 
 
-def create_database(path: Path) -> None:
+def create_database(root: Path, path: Path) -> None:
     """Make an empty database; the caller holds a lock against others who do."""
-    connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
-    finally:
-        connection.close()
+    with database_errors(root):
+        connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
+        finally:
+            connection.close()
 
 
 class Database:

@@ -106,9 +106,9 @@ def _create(layout: StoreLayout) -> None:
     # An earlier attempt was cut off: nothing in it can be of use.
     for name in ("db.sqlite", "db.sqlite-wal", "db.sqlite-shm"):
         (layout.private / name).unlink(missing_ok=True)
-    create_database(layout.database)
+    create_database(layout.root, layout.database)
     new = layout.private / "version.new"
-    new.write_text(json.dumps({"format": FORMAT}) + "\n", encoding="ascii")
+    new.write_bytes(json.dumps({"format": FORMAT}).encode() + b"\n")
     sync_each(os.fsencode(path) for path in (new, layout.private))
     new.rename(layout.version)
     sync_each(os.fsencode(path) for path in (layout.private, layout.root))

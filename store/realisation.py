@@ -12,10 +12,16 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from fromager.store.digest import RECORD_CONTEXT, Digest, derived_digest
-from fromager.store.errors import InvalidRecord
+from fromager.store.errors import InvalidName, InvalidRecord
 from fromager.store.path import StorePath
 
 RECORD_VERSION: Final = 1
+
+NOT_A_RECORD: Final = (
+    *(KeyError, TypeError, ValueError, AttributeError),
+    *(RecursionError, OverflowError, InvalidName),
+)
+"""What reading JSON that is no record may raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,5 +117,5 @@ def load_realisation(content: bytes) -> Realisation:
             ),
             facts=tuple(sorted((str(k), str(v)) for k, v in value["facts"].items())),
         )
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except NOT_A_RECORD as error:
         raise InvalidRecord("realisation", f"not a record: {error}") from error

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from fromager.store.errors import InvalidRecord
 from fromager.store.path import StorePath
+from fromager.store.realisation import NOT_A_RECORD
 from fromager.store.tree import Directory, File, dump_node, load_node
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def load_record(content: bytes) -> ObjectRecord:
             sorted(StorePath.parse(text) for text in value["references"])
         )
         digest, kind = value["digest"], value["kind"]
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except NOT_A_RECORD as error:
         raise InvalidRecord("record", f"not a record: {error}") from error
     if not isinstance(node, File | Directory):
         raise InvalidRecord(f"record of {path}", "a link is no object")

@@ -163,12 +163,20 @@ def from_paths(nodes: Iterable[tuple[str, Node]]) -> Directory:
     """
     below: dict[str, dict[str, Node]] = {"": {}}
     for path, node in nodes:
-        parent, _, name = path.rpartition("/")
+        parent, name = _split(path)
         _make_parents(below, parent)
         if name in below[parent] or path in below:
             raise InvalidRecord("tree", f"{path} is there twice")
         below[parent][name] = node
     return _assemble(below)
+
+
+def _split(path: str) -> tuple[str, str]:
+    """The path of the folder in which something lies, and its name there."""
+    parent, slash, name = path.rpartition("/")
+    if slash and not parent:
+        raise InvalidRecord("tree", f"{path[:60]!r} is no relative path")
+    return parent, name
 
 
 def _make_parents(below: dict[str, dict[str, Node]], path: str) -> None:
@@ -213,7 +221,7 @@ def load_node(rows: object) -> Node:
     try:
         path, kind, *values = rows[0]
         others = rows[1:]
-        if path != "" or (others and kind != "d"):
+        if path != "" or (kind == "d" and values) or (kind != "d" and others):
             raise InvalidRecord("tree", "the first row is not its root")
         if kind != "d":
             return _load_leaf(kind, values)
@@ -227,7 +235,7 @@ def _load_folders(rows: Iterable[Sequence[object]]) -> dict[str, dict[str, Node]
     for path, kind, *values in rows:
         if not isinstance(path, str):
             raise InvalidRecord("tree", f"{path!r:.60} is no path")
-        parent, _, name = path.rpartition("/")
+        parent, name = _split(path)
         if parent not in below or name in below[parent] or path in below:
             raise InvalidRecord("tree", f"{path[:60]!r} is misplaced")
         if kind != "d":
