@@ -55,7 +55,8 @@ class Metadata:
     requires_python: SpecifierSet | None = None
     provides_extra: frozenset[str] = frozenset()
     problem: str | None = None
-    """Why the release cannot be used: "its metadata cannot be read: …"."""
+    """Why the release cannot be used: "has unreadable metadata: …"; the release is
+    the subject of the clause."""
 
     @classmethod
     def from_fields(
@@ -73,7 +74,7 @@ class Metadata:
             )
         except (InvalidRequirement, InvalidSpecifier) as error:
             reason = str(error).splitlines()[0]
-            return cls(problem=f"its metadata is invalid: {reason}")
+            return cls(problem=f"has invalid metadata: {reason}")
 
     @classmethod
     def parse(cls, text: str) -> Metadata:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from fromager.derivations.resolution.request import Prereleases
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
@@ -15,12 +17,16 @@ if TYPE_CHECKING:
     from packaging.version import Version
 
     from fromager.derivations.resolution.candidate import ProjectReleases, Release
+    from fromager.derivations.resolution.demand import Demand
 
 _ARCHIVES: Final = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".zip")
 
 
 class RefusalKind(Enum):
-    """Why a version is never chosen, whatever is required; the gravest last."""
+    """Why a version is not used; the gravest last."""
+
+    PRERELEASE = "pre-release"
+    YANKED = "yanked"
 
     HASH = "hash"
     TOO_NEW = "too new"
@@ -39,7 +45,9 @@ class Refusal:
 
     version: Version
     kind: RefusalKind
-    detail: str = ""
+    detail: str
+    """The reason for a yank, the Pythons, the cut-off date; for what is invalid a
+    clause whose subject is the release."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,22 +92,37 @@ class Catalogue:
         index = self._index.get(version)
         return 0 if index is None else 1 << index
 
-    def fitting(self, specifier: SpecifierSet, text: str) -> int:
-        """The versions within a specifier, pre-releases too; `text` is its text."""
-        found = self._fitting.get(text)
+    def fitting(self, demand: Demand) -> int:
+        """The versions within a specifier, whether it may choose them or not."""
+        found = self._fitting.get(demand.text)
         if found is None:
-            found = self._bits(specifier.filter(self._versions, prereleases=True))
-            self._fitting[text] = found
+            found = self._bits(
+                demand.specifier.filter(self._versions, prereleases=True)
+            )
+            self._fitting[demand.text] = found
         return found
 
-    def members(self, versions: int) -> list[int]:
-        """The indices of a set of versions, newest first."""
-        found = []
-        while versions:
-            lowest = versions & -versions
-            found.append(lowest.bit_length() - 1)
-            versions ^= lowest
-        return found
+    def withheld(self, demands: Iterable[Demand], *, prereleases: Prereleases) -> int:
+        """The versions that requirements, taken together, may not choose.
+
+        A pre-release needs a specifier that names one, or that no final release fits
+        (PEP 440); a yanked release needs a specifier that names it (PEP 592).
+        """
+        fitting = self.everything
+        exact = False
+        allowed = prereleases is Prereleases.ALLOW
+        for demand in demands:
+            fitting &= self.fitting(demand)
+            exact = exact or demand.exact
+            allowed = allowed or demand.prereleases
+        withheld = 0 if exact else self.yanked
+        if not allowed and fitting & self.finals:
+            withheld |= self.everything & ~self.finals
+        return withheld
+
+    def versions(self, chosen: int) -> list[Version]:
+        """A set of versions as a list, newest first."""
+        return [v for i, v in enumerate(self._versions) if chosen >> i & 1]
 
     def _bits(self, versions: Iterable[Version]) -> int:
         bits = 0
@@ -132,19 +155,19 @@ class _Judge:
     def _refusal(self, release: Release) -> Refusal | None:
         version, policy = release.version, self._policy
         if release.wheel_only:
-            return Refusal(version, RefusalKind.WHEEL_ONLY)
+            return Refusal(version, RefusalKind.WHEEL_ONLY, "")
         if release.requires_python:
             fits = self._fits_python(release.requires_python)
             if fits is None:
-                detail = f"invalid Requires-Python {release.requires_python!r}"
+                detail = f"has an invalid Requires-Python {release.requires_python!r}"
                 return Refusal(version, RefusalKind.INVALID, detail)
             if not fits:
                 return Refusal(version, RefusalKind.PYTHON, release.requires_python)
         if policy.exclude_newer is not None:
             if release.upload_time is None:
-                return Refusal(version, RefusalKind.UPLOAD_TIME_UNKNOWN)
+                return Refusal(version, RefusalKind.UPLOAD_TIME_UNKNOWN, "")
             if release.upload_time > policy.exclude_newer:
-                when = release.upload_time.date().isoformat()
+                when = policy.exclude_newer.isoformat(sep=" ", timespec="minutes")
                 return Refusal(version, RefusalKind.TOO_NEW, when)
         if policy.hashes is not None and release.sha256 not in policy.hashes:
             return Refusal(version, RefusalKind.HASH, release.filename)

@@ -2,37 +2,27 @@
 
 The caller owns all knowledge. What a resolution lacks is its result; the caller gets
 it, all of it at once, and asks again. The answer in the end is the one that full
-knowledge would have given.
+knowledge would have given, since by then the search missed nothing on its way.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from packaging.markers import UndefinedComparison
-
-from fromager.derivations.errors import InputError
 from fromager.derivations.resolution.catalogue import Catalogue, Policy
-from fromager.derivations.resolution.demand import (
-    Candidate,
-    Demand,
-    TargetEnvironment,
-    Unlisted,
-    demands,
-)
+from fromager.derivations.resolution.demand import TargetEnvironment
 from fromager.derivations.resolution.explain import explain
 from fromager.derivations.resolution.outcome import Missing, Pin, Resolved
+from fromager.derivations.resolution.search import Search
+from fromager.derivations.resolution.solver import Unsatisfiable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from fromager.derivations.resolution.candidate import Knowledge, ProjectReleases
-    from fromager.derivations.resolution.demand import AnyCandidate
     from fromager.derivations.resolution.outcome import Outcome
-    from fromager.derivations.resolution.provider import Provider
-    from fromager.derivations.resolution.request import GivenRequirement, Request
-
-_MOST_ROUNDS: Final = 100_000
+    from fromager.derivations.resolution.request import Request
+    from fromager.derivations.resolution.search import Chosen
 
 
 def resolve(request: Request, knowledge: Knowledge) -> Outcome:
@@ -58,32 +48,36 @@ class Resolver:
         Raises:
             InputError: a requirement or a constraint that is not for an index.
         """
-        from resolvelib import BaseReporter
-        from resolvelib.resolvers import Resolution, ResolutionImpossible
-
-        from fromager.derivations.resolution.provider import Provider
-
         environment = self._environment(request.markers)
-        roots = _roots(request.requirements, environment)
-        constraints = _constraints(request.constraints, environment)
-        provider = Provider(
-            request,
-            knowledge,
-            environment,
-            catalogue=self._catalogue_of(request, knowledge, environment),
-            constraints=constraints,
-        )
-        resolution = Resolution(provider, BaseReporter())
-        try:
-            state = resolution.resolve(roots, _MOST_ROUNDS)
-        except ResolutionImpossible as error:
-            return _missing(provider) or explain(error.causes, provider)
-        chosen = _reachable(roots, state.mapping, provider)
-        return (
-            _missing_of(chosen.values(), knowledge)
-            or _missing(provider)
-            or _resolved(chosen, provider, knowledge)
-        )
+        catalogue = self._catalogue_of(request, knowledge, environment)
+        released: dict[str, int] = {}
+        while True:
+            search = Search(
+                request,
+                knowledge,
+                environment,
+                catalogue=catalogue,
+                released=released,
+            )
+            try:
+                chosen = search.run()
+            except Unsatisfiable:
+                missing = _missing(search)
+                if missing is not None:
+                    return missing
+                # What requirements of releases say of pre-releases, and of yanked
+                # ones, counts for all of a project only where there is no other way.
+                contested = search.contested()
+                if not contested:
+                    return explain(search)
+                for name, versions in contested.items():
+                    released[name] = released.get(name, 0) | versions
+            else:
+                return (
+                    _missing_of(chosen, search, knowledge)
+                    or _missing(search)
+                    or _resolved(chosen, search, knowledge, environment)
+                )
 
     def _environment(self, markers: Mapping[str, str]) -> TargetEnvironment:
         key = tuple(sorted(markers.items()))
@@ -117,127 +111,57 @@ class Resolver:
         return known[1]
 
 
-def _roots(
-    requirements: Iterable[GivenRequirement], environment: TargetEnvironment
-) -> list[Demand]:
-    return [
-        demand
-        for given in _applicable(requirements, environment)
-        for demand in demands(given.requirement, given.origin)
-    ]
-
-
-def _constraints(
-    constraints: Iterable[GivenRequirement], environment: TargetEnvironment
-) -> dict[str, list[Demand]]:
-    by_name: dict[str, list[Demand]] = {}
-    for given in _applicable(constraints, environment):
-        if given.requirement.extras:
-            raise InputError(
-                f"{given.origin}: constraint {given.requirement} has extras",
-                hint="Take the extras out; a constraint narrows versions only",
-            )
-        for demand in demands(given.requirement, given.origin):
-            by_name.setdefault(demand.name, []).append(demand)
-    return by_name
-
-
-def _applicable(
-    given: Iterable[GivenRequirement], environment: TargetEnvironment
-) -> Iterator[GivenRequirement]:
-    """Those whose markers hold, in an order of their own.
-
-    Raises:
-        InputError: one that is a direct URL, or whose marker cannot be evaluated.
-    """
-    for one in sorted(given, key=lambda one: (str(one.requirement), one.origin)):
-        requirement = one.requirement
-        try:
-            if not environment.applies(requirement.marker):
-                continue
-        except UndefinedComparison as error:
-            raise InputError(f"{one.origin}: {requirement}: {error}") from error
-        if requirement.url is not None:
-            # The URL is not repeated: it may hold credentials.
-            raise InputError(
-                f"{one.origin}: {requirement.name} is asked for by a URL, "
-                "and only releases on an index can be resolved",
-                hint=f"Require {requirement.name} by name and version",
-            )
-        yield one
-
-
-def _reachable(
-    roots: Iterable[Demand], mapping: Mapping[str, AnyCandidate], provider: Provider
-) -> dict[str, AnyCandidate]:
-    """What the roots lead to; the search may leave other choices behind."""
-    chosen: dict[str, AnyCandidate] = {}
-    pending = [demand.identifier for demand in roots]
-    while pending:
-        identifier = pending.pop()
-        if identifier not in chosen:
-            candidate = chosen[identifier] = mapping[identifier]
-            pending += [d.identifier for d in provider.get_dependencies(candidate)]
-    return chosen
-
-
-def _missing_of(chosen: Iterable[AnyCandidate], knowledge: Knowledge) -> Missing | None:
+def _missing_of(
+    chosen: Iterable[Chosen], search: Search, knowledge: Knowledge
+) -> Missing | None:
     """What is not known of the set that the search ended with."""
     projects = set()
     metadata = set()
-    for candidate in chosen:
-        if isinstance(candidate, Unlisted):
-            projects.add(candidate.name)
-        elif (candidate.name, candidate.version) not in knowledge.metadata:
-            metadata.add((candidate.name, candidate.version))
+    for one in chosen:
+        catalogue = search.known(one.name)
+        if catalogue is None or one.index is None:
+            projects.add(one.name)
+        else:
+            version = catalogue.releases[one.index].version
+            if (one.name, version) not in knowledge.metadata:
+                metadata.add((one.name, version))
     if projects or metadata:
         return Missing(frozenset(projects), frozenset(metadata))
     return None
 
 
-def _missing(provider: Provider) -> Missing | None:
+def _missing(search: Search) -> Missing | None:
     """All that the search had to do without, on its dead ends too.
 
     With it the search might have gone another way, so there is no answer before.
     """
-    if provider.missing_projects or provider.missing_metadata:
+    if search.missing_projects or search.missing_metadata:
         return Missing(
-            frozenset(provider.missing_projects), frozenset(provider.missing_metadata)
+            frozenset(search.missing_projects), frozenset(search.missing_metadata)
         )
     return None
 
 
 def _resolved(
-    chosen: Mapping[str, AnyCandidate], provider: Provider, knowledge: Knowledge
+    chosen: Iterable[Chosen],
+    search: Search,
+    knowledge: Knowledge,
+    environment: TargetEnvironment,
 ) -> Resolved:
-    projects: dict[str, list[Candidate]] = {}
-    for candidate in chosen.values():
-        if isinstance(candidate, Candidate):
-            projects.setdefault(candidate.name, []).append(candidate)
     pins = []
     warnings = []
-    for name in sorted(projects):
-        candidates = projects[name]
-        release = candidates[0].release
+    for one in chosen:
+        name, catalogue = one.name, search.known(one.name)
+        assert catalogue is not None and one.index is not None
+        release = catalogue.releases[one.index]
         metadata = knowledge.metadata[name, release.version]
-        extras = sorted(c.extra for c in candidates if c.extra is not None)
         warnings += [
             f"{name} {release.version} has no extra {extra!r}"
-            for extra in extras
-            if not provider.environment.knows_extra(metadata, extra)
+            for extra in one.extras
+            if not environment.knows_extra(metadata, extra)
         ]
-        needed = {
-            chosen[demand.identifier].name
-            for candidate in candidates
-            for demand in provider.get_dependencies(candidate)
-        }
+        needed = {demand.name for demand in one.demands} - {name}
         pins.append(
-            Pin(
-                name,
-                release.version,
-                release,
-                tuple(extras),
-                tuple(sorted(needed - {name})),
-            )
+            Pin(name, release.version, release, one.extras, tuple(sorted(needed)))
         )
     return Resolved(tuple(pins), tuple(warnings))

@@ -1,0 +1,72 @@
+"""What to change where a request has no answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fromager.derivations.resolution.catalogue import RefusalKind
+from fromager.derivations.resolution.search import Constrained, Given, Unusable
+from fromager.derivations.resolution.wording import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from packaging.version import Version
+
+    from fromager.derivations.resolution.demand import Demand
+    from fromager.derivations.resolution.evidence import Evidence
+
+
+def remedy(evidence: Evidence) -> str | None:
+    """The change that is most likely meant, without a full stop; None if none is known.
+
+    A refused version that would do comes before requirements that could be looser.
+    """
+    if evidence.unknown:
+        names = listed(evidence.unknown)
+        return f"Check the name {names}, or use an index that has it"
+    for deadlock in evidence.deadlocks:
+        if deadlock.refusals:
+            newest = deadlock.refusals[0]
+            return _for_refusal(
+                deadlock.name, newest.version, newest.kind, newest.detail
+            )
+    constraints = [f.demand for f in evidence.facts if isinstance(f, Constrained)]
+    if constraints:
+        return f"Loosen the constraint {_either(constraints)}"
+    given = [f.demand for f in evidence.facts if isinstance(f, Given)]
+    narrow = [demand for demand in given if demand.text]
+    if narrow:
+        return f"Loosen {_either(narrow)}"
+    for fact in evidence.facts:
+        if isinstance(fact, Unusable):
+            [version] = evidence.versions(fact.name, 1 << fact.index)
+            return _for_refusal(fact.name, version, fact.kind, fact.detail)
+    if len(given) > 1:
+        return f"Resolve {listed(d.name for d in given)} apart from each other"
+    if any(demand.extras for demand in given):
+        return f"Leave an extra out of {_either(given)}"
+    return None
+
+
+def _either(demands: Sequence[Demand]) -> str:
+    *head, last = (f"{demand} ({demand.origin})" for demand in demands)
+    return f"{', '.join(head)} or {last}" if head else last
+
+
+def _for_refusal(name: str, version: Version, kind: RefusalKind, detail: str) -> str:
+    match kind:
+        case RefusalKind.PRERELEASE:
+            return f"Require {name}=={version} if it is meant, or allow pre-releases"
+        case RefusalKind.YANKED:
+            return f"Require {name}=={version} if the yanked release is meant"
+        case RefusalKind.PYTHON:
+            return f"Use Python {detail}, or require another version of {name}"
+        case RefusalKind.WHEEL_ONLY:
+            return f"Require a version of {name} that has a source distribution"
+        case RefusalKind.TOO_NEW | RefusalKind.UPLOAD_TIME_UNKNOWN:
+            return "Use a later cut-off date, or none"
+        case RefusalKind.HASH:
+            return f"Add the hash of {name} {version} if its sdist is meant"
+        case RefusalKind.INVALID:
+            return f"Require another version of {name}"
