@@ -179,6 +179,8 @@ class _Intake:
                 file = _hashed(_Opened(place, copy, status, opened.executable))
             finally:
                 os.close(copy)
+            if self._staging.holds(file):
+                return file
         self._staging.adopt(file, place)
         return file
 

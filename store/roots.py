@@ -24,7 +24,7 @@ def link_root(layout: StoreLayout, link: Path, target: Path) -> None:
     """
     place = link.absolute()
     place = place.parent.resolve() / place.name
-    if place.exists(follow_symlinks=False) and not place.is_symlink():
+    if os.path.lexists(place) and not place.is_symlink():
         raise LinkRefused(link, "something that is no link lies there")
     # Listed first: what is listed and not there does no harm.
     listed = derived_digest(_LINK_CONTEXT, os.fsencode(place)).hex[:32]

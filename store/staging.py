@@ -51,6 +51,7 @@ class Staging:
         self._folder: bytes | None = None
         self._count = 0
         self._held: set[File] = set()
+        self._unfit: set[File] = set()
         self._masked: bool | None = None
 
     def place(self) -> bytes:
@@ -70,17 +71,19 @@ class Staging:
             self._folder = None
 
     def holds(self, file: File) -> bool:
-        """Whether the pool or this transaction has a file's bytes."""
+        """Whether the pool or this transaction has a file's bytes.
+
+        A file of the pool that has another size is unfit, and will be replaced.
+        """
         if file in self._held or file in self.blobs:
             return True
         try:
             size = os.stat(self.layout.blob(file)).st_size
         except FileNotFoundError:
             return False
-        if size == file.size:
-            self._held.add(file)
-            return True
-        return False
+        held = self._held if size == file.size else self._unfit
+        held.add(file)
+        return held is self._held
 
     def write_blob(self, content: bytes, file: File, target: bytes) -> None:
         """Stage a file's bytes as a new file at `target`."""
@@ -114,10 +117,8 @@ class Staging:
             os.close(descriptor)
 
     def adopt(self, file: File, path: bytes) -> None:
-        """Let a staged file stand for these bytes."""
-        # If the pool has a file of that name it was found unfit by `holds`.
-        unfit = file not in self._held and os.path.lexists(self.layout.blob(file))
-        self.blobs[file] = StagedBlob(path, replaces=unfit)
+        """Let a staged file stand for these bytes, which were not held before."""
+        self.blobs[file] = StagedBlob(path, replaces=file in self._unfit)
 
     def link(self, file: File, target: bytes) -> None:
         """Put a file that is held at `target`, as one more link to its bytes.
