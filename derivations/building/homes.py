@@ -16,7 +16,7 @@ from fromager.derivations.building.scan import BYTECODE
 from fromager.derivations.building.toolchain import BIN
 
 if TYPE_CHECKING:
-    from fromager.derivations.building.toolchain import Toolchain
+    from fromager.derivations.building.toolchain import Machine, Toolchain
 
 EMPTY: Final = "empty"
 _TIME: Final = (1, 1)
@@ -27,7 +27,12 @@ def home_folder(folder: Path, home: str) -> Path:
     return folder / home.strip("/").replace("/", "+")
 
 
-def make_homes(toolchain: Toolchain, folder: Path) -> Path:
+def is_in_home(toolchain: Toolchain, path: str) -> bool:
+    """Whether a path lies below one of the homes, so that it is made there."""
+    return any(path.startswith(f"{home}/") for home in toolchain.homes)
+
+
+def make_homes(toolchain: Toolchain, machine: Machine, folder: Path) -> Path:
     """The folder with all homes, made if it is not there; it is there whole or not.
 
     Its name must change whenever the toolchain's content does.
@@ -37,7 +42,7 @@ def make_homes(toolchain: Toolchain, folder: Path) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
     try:
-        _fill(toolchain, new)
+        _fill(toolchain, machine, new)
         new.rename(folder)
     except OSError:
         remove_homes(new)
@@ -54,7 +59,7 @@ def remove_homes(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _fill(toolchain: Toolchain, new: Path) -> None:
+def _fill(toolchain: Toolchain, machine: Machine, new: Path) -> None:
     (new / EMPTY).mkdir()
     homes = {home: home_folder(new, home) for home in toolchain.homes}
     for place in homes.values():
@@ -64,17 +69,18 @@ def _fill(toolchain: Toolchain, new: Path) -> None:
         if program.source is None:
             place.symlink_to(program.target or "")
         else:
-            _copy(Path(program.source), place)
+            _copy(machine.at(program.source), place)
     for path in toolchain.copies:
-        if Path(path).is_dir():
-            _copy_folder(path, _place(homes, path))
+        source = machine.at(path)
+        if source.is_dir():
+            _copy_folder(source, _place(homes, path))
         else:
-            _copy(Path(path), _place(homes, path))
+            _copy(source, _place(homes, path))
     for path in (*toolchain.homes, *toolchain.folders, *toolchain.hidden):
-        if any(path.startswith(f"{home}/") for home in homes):
+        if is_in_home(toolchain, path):
             _place(homes, path).mkdir(exist_ok=True)
     for path, target in toolchain.links:
-        if any(path.startswith(f"{home}/") for home in homes):
+        if is_in_home(toolchain, path):
             _place(homes, path).symlink_to(target)
     _freeze(new)
 
@@ -86,7 +92,7 @@ def _place(homes: dict[str, Path], path: str) -> Path:
     return place
 
 
-def _copy_folder(source: str, target: Path) -> None:
+def _copy_folder(source: Path, target: Path) -> None:
     for path, folders, names in os.walk(source):
         folders[:] = [name for name in folders if name != BYTECODE]
         place = target / Path(path).relative_to(source)

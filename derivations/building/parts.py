@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from fromager.derivations.building import programs
-from fromager.derivations.building.toolchain import BIN
+from fromager.derivations.building.toolchain import BIN, THIS_MACHINE
 from fromager.store import Digest, derived_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from fromager.derivations.building.scan import Item
-    from fromager.derivations.building.toolchain import Toolchain
+    from fromager.derivations.building.toolchain import Machine, Toolchain
     from fromager.derivations.interpreter import Interpreter
 
 INTERPRETER: Final = "interpreter"
@@ -66,6 +66,7 @@ class Part:
 
 def identify(
     interpreter: Interpreter,
+    machine: Machine,
     toolchain: Toolchain,
     items: Iterable[Item],
     digests: Mapping[str, Digest],
@@ -94,7 +95,7 @@ def identify(
             derived_digest(_CONTEXT, b"".join(sorted(lines[name])))
             if lines[name]
             else None,
-            _detail(name, interpreter, toolchain),
+            _detail(name, interpreter, machine, toolchain),
         )
         for name in NAMES
     )
@@ -145,10 +146,15 @@ def _line(*fields: str) -> bytes:
     return b"\0".join(os.fsencode(field) for field in fields) + b"\n"
 
 
-def _detail(name: str, interpreter: Interpreter, toolchain: Toolchain) -> str:
+def _detail(
+    name: str, interpreter: Interpreter, machine: Machine, toolchain: Toolchain
+) -> str:
     if name == INTERPRETER:
         what = f"{interpreter.implementation} {interpreter.version}"
         return f"{what} at {interpreter.prefix}"
+    if machine != THIS_MACHINE:
+        # Its programs cannot be run here.
+        return ""
     if name == C_LIBRARY:
         return _c_library()
     if name in _VERSIONED:

@@ -12,22 +12,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from fromager.derivations.building.homes import EMPTY, home_folder, make_homes
+from fromager.derivations.building.homes import (
+    EMPTY,
+    home_folder,
+    is_in_home,
+    make_homes,
+)
 from fromager.derivations.building.parts import Part, identify
 from fromager.derivations.building.sandbox import Mount
 from fromager.derivations.building.scan import (
     Item,
     Listing,
     contents,
-    folder_states,
+    place_states,
     scan,
     states,
 )
-from fromager.derivations.building.toolchain import BIN, Machine, Toolchain, discover
-from fromager.store import Digest, blob_digest, derived_digest
+from fromager.derivations.building.toolchain import (
+    BIN,
+    THIS_MACHINE,
+    Machine,
+    Toolchain,
+    discover,
+)
+from fromager.store import Digest, StoreError, blob_digest, derived_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from fromager.derivations.building.facts import Facts
     from fromager.derivations.interpreter import Interpreter
@@ -58,9 +69,14 @@ class HostBase:
 
 
 def host_platform(
-    interpreter: Interpreter, cache_folder: Path, facts: Facts, *, thorough: bool
+    interpreter: Interpreter,
+    cache_folder: Path,
+    facts: Facts,
+    *,
+    thorough: bool,
+    machine: Machine = THIS_MACHINE,
 ) -> HostBase:
-    """This machine as a base for builds with an interpreter.
+    """A machine as a base for builds with an interpreter.
 
     Not thorough, it looks at the status of folders and of the main files only:
     enough to name what was built before. Thorough, it looks at every file, and must
@@ -68,94 +84,135 @@ def host_platform(
 
     Programs are copied to a folder below `cache_folder`, once per fingerprint.
     """
-    record = _recall(facts, interpreter, cache_folder)
+    memory = _Memory(interpreter, cache_folder, facts)
+    record = memory.recall()
     if record is not None and not thorough:
-        watched, main = record["folders"], record["main"]
-        if record["quick"] == _signature(folder_states(watched, main)):
+        watched = place_states(record["watched"], root=machine.prefix)
+        if record["quick"] == _signature(watched):
             return _load(record)
-    toolchain = discover(interpreter, Machine())
-    listing = _scan(toolchain)
-    full = _signature(
-        states(listing.items) + repr((toolchain.programs, toolchain.links)).encode()
-    )
+    toolchain = discover(interpreter, machine)
+    sources = [p.source for p in toolchain.programs if p.source is not None]
+    places = [*toolchain.folders, *toolchain.copies, *toolchain.files, *sources]
+    listing = scan(places, toolchain.hidden, root=machine.prefix)
+    full = _signature(states(listing.items) + repr(toolchain).encode())
     if record is not None and record["full"] == full:
         base = _load(record)
     else:
-        base = _identify(interpreter, toolchain, listing, cache_folder, facts)
-    _remember(facts, interpreter, cache_folder, toolchain, listing, full, base)
+        base = _identify(memory, machine, toolchain, listing)
+    main = [i.path for i in listing.items if _name(i.path) in _KEY_PROGRAMS]
+    singles = [path for path in toolchain.copies if machine.at(path).is_file()]
+    singles += [*toolchain.files, *sources, *main]
+    watched_places = [*listing.folders, *toolchain.watched, *singles]
+    quick = _signature(place_states(watched_places, root=machine.prefix))
+    memory.remember(base, {"watched": watched_places, "quick": quick, "full": full})
     return base
 
 
-def _scan(toolchain: Toolchain) -> Listing:
-    sources = [p.source for p in toolchain.programs if p.source is not None]
-    places = [*toolchain.folders, *toolchain.copies, *toolchain.files, *sources]
-    return scan(places, toolchain.hidden)
-
-
 def _identify(
-    interpreter: Interpreter,
-    toolchain: Toolchain,
-    listing: Listing,
-    cache_folder: Path,
-    facts: Facts,
+    memory: _Memory, machine: Machine, toolchain: Toolchain, listing: Listing
 ) -> HostBase:
-    digests = contents(listing.items, _known(facts, interpreter))
-    parts = identify(interpreter, toolchain, listing.items, digests)
+    digests = contents(listing.items, memory.files(), root=machine.prefix)
+    parts = identify(memory.interpreter, machine, toolchain, listing.items, digests)
     summary = [(part.name, str(part.digest)) for part in parts]
     digest = derived_digest(
         _CONTEXT, json.dumps([summary, toolchain.links, toolchain.hidden]).encode()
     )
-    folder = make_homes(toolchain, cache_folder / f"host-{digest.hex[:32]}")
-    _remember_files(facts, interpreter, listing.items, digests)
+    folder = memory.cache_folder / f"host-{digest.hex[:32]}"
+    make_homes(toolchain, machine, folder)
+    memory.remember_files(listing.items, digests)
     return HostBase(
         Platform(digest, parts),
-        _mounts(toolchain, folder),
-        toolchain.links,
+        _mounts(toolchain, machine, folder),
+        tuple(link for link in toolchain.links if not is_in_home(toolchain, link[0])),
         f"{BIN}:/bin",
     )
 
 
-def _mounts(toolchain: Toolchain, folder: Path) -> tuple[Mount, ...]:
+def _mounts(toolchain: Toolchain, machine: Machine, folder: Path) -> tuple[Mount, ...]:
     mounts = [Mount(str(home_folder(folder, home)), home) for home in toolchain.homes]
-    mounts += [Mount(path, path) for path in (*toolchain.folders, *toolchain.files)]
+    own = (*toolchain.folders, *toolchain.files)
+    mounts += [Mount(str(machine.at(path)), path) for path in own]
     mounts += [Mount(str(folder / EMPTY), path) for path in toolchain.hidden]
     return tuple(sorted(mounts, key=lambda mount: mount.inside))
 
 
-def _identity(interpreter: Interpreter) -> list[Any]:
-    return [
-        interpreter.executable,
-        interpreter.prefix,
-        interpreter.version,
-        interpreter.stdlib,
-        interpreter.platstdlib,
-        list(interpreter.include),
-        list(interpreter.libraries),
-        interpreter.platform_tag,
-    ]
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """What is remembered of an interpreter's base between runs."""
 
+    interpreter: Interpreter
+    cache_folder: Path
+    facts: Facts
 
-def _recall(
-    facts: Facts, interpreter: Interpreter, cache_folder: Path
-) -> dict[str, Any] | None:
-    content = facts.recall(_NAMESPACE, interpreter.executable)
-    if content is None:
-        return None
-    try:
-        record: dict[str, Any] = json.loads(content)
-        if record["interpreter"] != _identity(interpreter):
+    def recall(self) -> dict[str, Any] | None:
+        """The last record, if it is of this interpreter and its folders are there."""
+        content = self.facts.recall(_NAMESPACE, self.interpreter.executable)
+        if content is None:
             return None
-        if record["cache"] != str(cache_folder):
+        try:
+            record: dict[str, Any] = json.loads(content)
+            if record["interpreter"] != self._identity():
+                return None
+            cache = f"{self.cache_folder}/"
+            hosts = [m.host for m in _load(record).mounts if m.host.startswith(cache)]
+        except (ValueError, KeyError, TypeError, StoreError):
             return None
-        _load(record)
-    except (ValueError, KeyError, TypeError):
-        return None
-    mounts = record["mounts"]
-    if not all(
-        Path(host).exists() for host, _ in mounts if host.startswith(record["cache"])
-    ):
-        return None
-    return record
+        complete = hosts and all(Path(host).exists() for host in hosts)
+        return record if complete and "watched" in record else None
+
+    def remember(self, base: HostBase, signatures: Mapping[str, Any]) -> None:
+        """Keep a base, and what tells that it still holds."""
+        platform = base.platform
+        record = {
+            **signatures,
+            "interpreter": self._identity(),
+            "platform": str(platform.digest),
+            "parts": [
+                [part.name, part.digest and str(part.digest), part.detail]
+                for part in platform.parts
+            ],
+            "mounts": [[mount.host, mount.inside] for mount in base.mounts],
+            "links": base.links,
+            "path": base.path,
+        }
+        content = json.dumps(record).encode()
+        self.facts.remember(_NAMESPACE, self.interpreter.executable, content)
+
+    def files(self) -> dict[str, tuple[bytes, Digest]]:
+        """Status and digest of each file that was read before."""
+        content = self.facts.recall(_FILES_NAMESPACE, self.interpreter.executable)
+        try:
+            return {
+                path: (bytes.fromhex(status), Digest(bytes.fromhex(digest)))
+                for path, status, digest in json.loads(content or b"[]")
+            }
+        except (ValueError, TypeError, StoreError):
+            return {}
+
+    def remember_files(
+        self, items: Iterable[Item], digests: Mapping[str, Digest]
+    ) -> None:
+        """Keep what was read, so that it is read again only if it changes."""
+        rows = [
+            [item.path, item.status.hex(), digests[item.path].hex]
+            for item in items
+            if item.path in digests
+        ]
+        content = json.dumps(rows).encode()
+        self.facts.remember(_FILES_NAMESPACE, self.interpreter.executable, content)
+
+    def _identity(self) -> list[Any]:
+        interpreter = self.interpreter
+        return [
+            interpreter.executable,
+            interpreter.prefix,
+            interpreter.version,
+            interpreter.stdlib,
+            interpreter.platstdlib,
+            list(interpreter.include),
+            list(interpreter.libraries),
+            interpreter.platform_tag,
+        ]
 
 
 def _load(record: Mapping[str, Any]) -> HostBase:
@@ -171,71 +228,9 @@ def _load(record: Mapping[str, Any]) -> HostBase:
     )
 
 
-def _remember(
-    facts: Facts,
-    interpreter: Interpreter,
-    cache_folder: Path,
-    toolchain: Toolchain,
-    listing: Listing,
-    full: str,
-    base: HostBase,
-) -> None:
-    folders = [*listing.folders, *toolchain.watched]
-    main = [p.source for p in toolchain.programs if p.source is not None]
-    main += [path for path in toolchain.copies if Path(path).is_file()]
-    main += toolchain.files
-    main += [
-        item.path
-        for item in listing.items
-        if item.path.rpartition("/")[2] in _KEY_PROGRAMS
-    ]
-    record = {
-        "interpreter": _identity(interpreter),
-        "cache": str(cache_folder),
-        "folders": folders,
-        "main": main,
-        "quick": _signature(folder_states(folders, main)),
-        "full": full,
-        "platform": str(base.platform.digest),
-        "parts": [
-            [part.name, None if part.digest is None else str(part.digest), part.detail]
-            for part in base.platform.parts
-        ],
-        "mounts": [[mount.host, mount.inside] for mount in base.mounts],
-        "links": base.links,
-        "path": base.path,
-    }
-    content = json.dumps(record).encode()
-    facts.remember(_NAMESPACE, interpreter.executable, content)
-
-
-def _known(facts: Facts, interpreter: Interpreter) -> dict[str, tuple[str, Digest]]:
-    content = facts.recall(_FILES_NAMESPACE, interpreter.executable)
-    if content is None:
-        return {}
-    try:
-        return {
-            path: (status, Digest(bytes.fromhex(digest)))
-            for path, status, digest in json.loads(content)
-        }
-    except (ValueError, TypeError):
-        return {}
-
-
-def _remember_files(
-    facts: Facts,
-    interpreter: Interpreter,
-    items: tuple[Item, ...],
-    digests: Mapping[str, Digest],
-) -> None:
-    rows = [
-        [item.path, item.status, digests[item.path].hex]
-        for item in items
-        if item.path in digests
-    ]
-    content = json.dumps(rows).encode()
-    facts.remember(_FILES_NAMESPACE, interpreter.executable, content)
-
-
 def _signature(content: bytes) -> str:
     return blob_digest(content).hex
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from struct import Struct
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fromager.store import blob_digest
 
@@ -15,18 +16,27 @@ if TYPE_CHECKING:
     from fromager.store import Digest
 
 _BIG: Final = 256 * 1024
+_STATUS: Final = Struct("<IQqqq")
 BYTECODE: Final = "__pycache__"
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """A file or symbolic link as its status tells it, content unread."""
 
     path: str
-    status: str
+    mode: int
+    status: bytes
     """Equal as long as the content is, for all that the file system knows."""
-    is_link: bool
-    is_executable: bool
+
+    @property
+    def is_link(self) -> bool:
+        """Whether it is a symbolic link."""
+        return stat.S_ISLNK(self.mode)
+
+    @property
+    def is_executable(self) -> bool:
+        """Whether somebody may execute it."""
+        return bool(self.mode & 0o111)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +47,10 @@ class Listing:
     folders: tuple[str, ...]
 
 
-def scan(places: Iterable[str], hidden: Iterable[str]) -> Listing:
+def scan(places: Iterable[str], hidden: Iterable[str], *, root: str = "") -> Listing:
     """The files at and below some places, without the folders that are hidden.
 
+    All paths, also those in the answer, are below `root`, and begin with a slash.
     Compiled bytecode is left out: an interpreter checks it against its source.
     What cannot be read is left out too, since no build can read it.
     """
@@ -49,7 +60,7 @@ def scan(places: Iterable[str], hidden: Iterable[str]) -> Listing:
     without = frozenset(hidden)
     for path in places:
         try:
-            status = os.stat(path)
+            status = os.stat(root + path)
         except OSError:
             continue
         if stat.S_ISDIR(status.st_mode):
@@ -62,26 +73,27 @@ def scan(places: Iterable[str], hidden: Iterable[str]) -> Listing:
             continue
         seen.add(folder)
         try:
-            with os.scandir(folder) as entries:
+            with os.scandir(root + folder) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         if entry.name != BYTECODE:
-                            pending.append(entry.path)
+                            pending.append(f"{folder}/{entry.name}")
                     else:
+                        path = f"{folder}/{entry.name}"
                         status = entry.stat(follow_symlinks=False)
-                        items[entry.path] = _item(entry.path, status)
+                        items[path] = _item(path, status)
         except OSError:
             continue
     return Listing(tuple(items[path] for path in sorted(items)), tuple(sorted(seen)))
 
 
-def folder_states(folders: Iterable[str], files: Iterable[str]) -> bytes:
+def place_states(places: Iterable[str], *, root: str = "") -> bytes:
     """Equal as long as none of these folders and files changed."""
     found: list[str | int] = []
-    for path in (*folders, *files):
+    for path in places:
         found.append(path)
         try:
-            status = os.stat(path)
+            status = os.stat(root + path)
         except OSError:
             found.append("absent")
         else:
@@ -91,12 +103,15 @@ def folder_states(folders: Iterable[str], files: Iterable[str]) -> bytes:
 
 
 def states(items: Iterable[Item]) -> bytes:
-    """One line for each file: equal as long as none of them changed."""
-    return os.fsencode("\n".join(f"{item.path} {item.status}" for item in items))
+    """Equal as long as none of these files changed, came or went."""
+    return b"".join(item.status + os.fsencode(item.path) + b"\0" for item in items)
 
 
 def contents(
-    items: Iterable[Item], known: Mapping[str, tuple[str, Digest]]
+    items: Iterable[Item],
+    known: Mapping[str, tuple[bytes, Digest]],
+    *,
+    root: str = "",
 ) -> dict[str, Digest]:
     """The digest of each file's bytes or link's target, by path.
 
@@ -104,35 +119,34 @@ def contents(
     """
     found = {}
     for item in items:
-        status, digest = known.get(item.path, ("", None))
+        status, digest = known.get(item.path, (b"", None))
         if digest is None or status != item.status:
-            digest = _content(item)
+            digest = _content(item, root)
         if digest is not None:
             found[item.path] = digest
     return found
 
 
 def _item(path: str, status: os.stat_result) -> Item:
+    mode = status.st_mode
     return Item(
         path,
-        _status(status),
-        stat.S_ISLNK(status.st_mode),
-        bool(status.st_mode & 0o111),
+        mode,
+        _STATUS.pack(
+            mode,
+            status.st_ino,
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+        ),
     )
 
 
-def _status(status: os.stat_result) -> str:
-    return (
-        f"{status.st_mode:o} {status.st_ino} {status.st_size} "
-        f"{status.st_mtime_ns} {status.st_ctime_ns}"
-    )
-
-
-def _content(item: Item) -> Digest | None:
+def _content(item: Item, root: str) -> Digest | None:
     try:
         if item.is_link:
-            return blob_digest(os.fsencode(os.readlink(item.path)))
-        return _file_digest(item.path)
+            return blob_digest(os.fsencode(os.readlink(root + item.path)))
+        return _file_digest(root + item.path)
     except OSError:
         return None
 

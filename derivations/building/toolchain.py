@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from dataclasses import dataclass
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase, translate
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -62,6 +63,7 @@ _FOREIGN: Final = (
     "rustlib",
 )
 """Folders in a folder of libraries that belong to something else altogether."""
+_IS_FOREIGN: Final = re.compile("|".join(map(translate, _FOREIGN))).match
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,11 @@ class Machine:
     """The file system that is looked at; its root is `/` except in tests."""
 
     root: str = "/"
+
+    @property
+    def prefix(self) -> str:
+        """What stands before each path: empty for this machine."""
+        return self.root.rstrip("/")
 
     def real(self, path: str) -> str | None:
         """The path with all links followed; None if nothing is there."""
@@ -154,6 +161,9 @@ class Machine:
         return None
 
 
+THIS_MACHINE: Final = Machine()
+
+
 def discover(interpreter: Interpreter, machine: Machine) -> Toolchain:
     """What this machine has of all that may be let in."""
     architecture = interpreter.platform_tag.removeprefix("linux_")
@@ -190,7 +200,10 @@ def discover(interpreter: Interpreter, machine: Machine) -> Toolchain:
         folders=tuple(folders),
         files=tuple(path for path in small if not _is_below(path, homes)),
         hidden=tuple(sorted(set(hidden))),
-        links=tuple(_links(machine, folders)),
+        links=(
+            *_links(machine, folders),
+            *_library_links(interpreter, folders),
+        ),
         watched=tuple(
             path
             for path in (*_BIN_FOLDERS, *_LIBRARY_ROOTS, "/etc/alternatives")
@@ -208,11 +221,11 @@ def _library_folders(machine: Machine, architecture: str) -> Iterator[str]:
     roots = [root for root in _LIBRARY_ROOTS if machine.is_real_folder(root)]
     for root in roots:
         names = machine.names(root)
-        if any(fnmatch(n, "libc.so.6") or fnmatch(n, "libc.musl-*") for n in names):
+        if any(n == "libc.so.6" or n.startswith("libc.musl-") for n in names):
             yield root
             continue
         for name in names:
-            if fnmatch(name, f"{architecture}-linux-*"):
+            if fnmatchcase(name, f"{architecture}-linux-*"):
                 yield f"{root}/{name}"
     for root in _LIBRARY_ROOTS_64:
         if machine.is_real_folder(root) and not _is_small(machine, root):
@@ -227,7 +240,7 @@ def _is_small(machine: Machine, folder: str) -> bool:
 
 def _foreign(machine: Machine, folder: str) -> Iterator[str]:
     for name in machine.names(folder):
-        if any(fnmatch(name, pattern) for pattern in _FOREIGN):
+        if _IS_FOREIGN(name):
             path = f"{folder}/{name}"
             if machine.is_real_folder(path):
                 yield path
@@ -243,7 +256,7 @@ def _beside_libraries(machine: Machine) -> Iterator[str]:
 
 def _shared_data(machine: Machine) -> Iterator[str]:
     for name in machine.names("/usr/share"):
-        if any(fnmatch(name, pattern) for pattern in _SHARED_DATA):
+        if any(fnmatchcase(name, pattern) for pattern in _SHARED_DATA):
             path = f"/usr/share/{name}"
             if machine.is_real_folder(path):
                 yield path
@@ -278,10 +291,11 @@ def _program_names(machine: Machine, interpreter: Interpreter) -> list[str]:
     if machine.real(f"{BIN}/gcc") is None:
         names += ASIDE
     # The names with the compiler's target in front, as configure scripts want them.
+    architecture = interpreter.platform_tag.removeprefix("linux_")
     targets = {
         name.removesuffix("-gcc")
         for name in machine.names(BIN)
-        if fnmatch(name, f"{interpreter.platform_tag.removeprefix('linux_')}-*-gcc")
+        if name.startswith(f"{architecture}-") and name.endswith("-gcc")
     }
     names += [f"{target}-{name}" for target in sorted(targets) for name in PROGRAMS]
     if _in_bin(interpreter.executable):
@@ -317,6 +331,19 @@ def _links(machine: Machine, folders: list[str]) -> Iterator[tuple[str, str]]:
     for place in sorted(alternatives):
         if machine.at(place).is_symlink():
             yield place, machine.target(place)
+
+
+def _library_links(
+    interpreter: Interpreter, folders: list[str]
+) -> Iterator[tuple[str, str]]:
+    # The loader finds a library in /usr/local/lib through a cache of all libraries of
+    # the machine, which is hidden. In /usr/lib it looks by itself.
+    if "/usr/lib" in folders:
+        return
+    for path in interpreter.libraries:
+        name = path.rpartition("/")[2]
+        if ".so." in name and not _is_below(path, [*folders, *_LIBRARY_ROOTS]):
+            yield f"/usr/lib/{name}", path
 
 
 def _outermost(paths: list[str], hidden: list[str]) -> list[str]:
