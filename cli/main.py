@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from importlib import import_module
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from fromager.cli.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from fromager.cli.console import Console
 
 COMMANDS: Final = {
     "realise": ("realise", "Build requirements from source, and print store paths."),
@@ -142,11 +146,27 @@ def _failed(error: Exception) -> int:
         no_colour="NO_COLOR" in os.environ, quiet=False, verbose=0
     )
     errors = error.exceptions if isinstance(error, ExceptionGroup) else (error,)
+    errors = tuple(_cause(each, console) for each in errors)
     for each in errors:
         show(console, each)
     return max(exit_code(each) for each in errors)
 
 
+def _cause(error: Exception, console: Console) -> Exception:
+    """What kept something from being built; what it was is told."""
+    from fromager.derivations import DependencyFailed
+
+    while isinstance(error, DependencyFailed) and isinstance(
+        error.__cause__, Exception
+    ):
+        console.say(str(error))
+        error = error.__cause__
+    return error
+
+
 def run() -> None:
     """The console script."""
+    # Most objects of a run live as long as it does: looking for garbage often finds
+    # none, and takes a tenth of the time.
+    gc.set_threshold(100_000, 50, 100)
     sys.exit(main())

@@ -121,11 +121,15 @@ def resolve_inputs(
 
 def encode(derivation: Derivation | ResolvedDerivation) -> bytes:
     """The one canonical byte form; `decode` reads that of a resolved derivation."""
-    symbolic = isinstance(derivation, Derivation)
+    hints = (
+        {"hints": _plain(dict(derivation.hints), "")}
+        if isinstance(derivation, Derivation)
+        else {}
+    )
     return json.dumps(
         {
             "version": ENCODING_VERSION,
-            "form": "symbolic" if symbolic else "resolved",
+            "form": "symbolic" if hints else "resolved",
             "kind": derivation.kind.value,
             "subject": derivation.subject,
             "builder": derivation.builder,
@@ -136,7 +140,7 @@ def encode(derivation: Derivation | ResolvedDerivation) -> bytes:
                 for role, source in derivation.inputs
             },
             "options": _plain(dict(derivation.options), ""),
-            **({"hints": _plain(dict(derivation.hints), "")} if symbolic else {}),
+            **hints,
         },
         sort_keys=True,
         separators=(",", ":"),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from fromager.store.database import Database
 from fromager.store.digest import Digest, blob_digest
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
     from fromager.store.realisation import Realisation
     from fromager.store.scratch import Scratch
     from fromager.store.tree import Node
+
+
+TREES_REMEMBERED: Final = 256
+"""Objects whose content is kept in memory; a large environment takes about 1 MB."""
 
 
 def no_effect(name: str) -> None:
@@ -90,6 +95,7 @@ class LocalStore:
         self._lease = Lease(layout, clock)
         self._publisher: Publisher | None = None
         self._making = threading.Lock()
+        self._trees: dict[StorePath, File | Directory] = {}
 
     @property
     def root(self) -> Path:
@@ -112,7 +118,9 @@ class LocalStore:
             if self._publisher is None:
                 self._publisher = Publisher(self._layout, self._writer, self._effect)
         staging = Staging(self._layout, self._lease, self._effect)
-        return LocalTransaction(staging, self._publisher, self.info, self._clock)
+        return LocalTransaction(
+            staging, self._publisher, self.info, self._clock, self._remember_tree
+        )
 
     def info(self, path: StorePath) -> ObjectInfo | None:
         """What is known of a valid object; None if it is not valid here."""
@@ -130,6 +138,9 @@ class LocalStore:
 
         if self.info(path) is None:
             raise ObjectMissing(str(path))
+        known = self._trees.get(path)
+        if known is not None:
+            return known
         place = self._layout.record(path)
         try:
             record = load_record(place.read_bytes())
@@ -137,6 +148,7 @@ class LocalStore:
             raise ObjectDamaged(place, "the object's record", str(error)) from error
         if record.path != path:
             raise ObjectDamaged(place, str(path), str(record.path))
+        self._remember_tree(path, record.content)
         return record.content
 
     def find(self, prefix: str) -> tuple[ObjectInfo, ...]:
@@ -297,6 +309,13 @@ class LocalStore:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _remember_tree(self, path: StorePath, content: File | Directory) -> None:
+        """Keep what an object holds: it never changes, and reading it is slow."""
+        if len(self._trees) >= TREES_REMEMBERED:
+            with suppress(KeyError, StopIteration):
+                del self._trees[next(iter(self._trees))]
+        self._trees[path] = content
 
     def _is_there(self, path: StorePath) -> bool:
         return os.path.lexists(self._layout.object(path))

@@ -34,9 +34,11 @@ class LocalTransaction:
         publisher: Publisher,
         valid: Callable[[StorePath], ObjectInfo | None],
         clock: Callable[[], float],
+        published: Callable[[StorePath, File | Directory], None],
     ) -> None:
         self._staging, self._publisher = staging, publisher
-        self._valid, self._clock = valid, clock
+        self._valid, self._clock, self._published = valid, clock, published
+        self._contents: dict[StorePath, File | Directory] = {}
         self._batch = Batch(staging)
         self._ended = False
 
@@ -121,6 +123,8 @@ class LocalTransaction:
         try:
             if error is None and not self._batch.empty:
                 self._publisher.publish(self._batch)
+                for path, content in self._contents.items():
+                    self._published(path, content)
         finally:
             self._staging.discard()
 
@@ -151,6 +155,7 @@ class LocalTransaction:
         place = make() if valid is None else known.place if known else None
         written = self._staging.write_record(dump_record(record))
         self._batch.objects[path] = StagedObject(info, written, place)
+        self._contents[path] = node
         return info
 
     def _put(self, content: bytes, *, executable: bool) -> File:

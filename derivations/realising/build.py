@@ -16,9 +16,10 @@ from fromager.derivations.building.hooks import (
     runner_digest,
 )
 from fromager.derivations.building.sandbox import keyed_environment
-from fromager.derivations.building.wheel import check_wheel, normalise
+from fromager.derivations.building.wheel import inspect_wheel, normalise
 from fromager.derivations.errors import BuildError, SourceError, Stopped, WheelRefused
 from fromager.derivations.realising.events import LogOutput
+from fromager.derivations.realising.history import Failure, remember_failure
 from fromager.derivations.realising.instantiate import object_name
 from fromager.derivations.realising.steps import Made, Postponed
 from fromager.derivations.sources.project import build_system
@@ -79,7 +80,9 @@ class BuildLog:
         return self._tail.decode("utf-8", "replace")
 
     def save(self, store: LocalStore, key: ResolvedDerivation) -> None:
-        """Keep it in the store, compressed."""
+        """Keep it in the store, compressed; once, when nothing more is written."""
+        if self._file.closed:
+            return
         self._file.close()
         store.save_log(key.key, self._path)
 
@@ -126,14 +129,22 @@ class BuildPlace:
             except BuildError as error:
                 error.log_tail = error.log_tail or _last_lines(log.tail)
                 error.log_of = build.subject
-                self.store.remember(
-                    "failed-build", build.subject, str(resolved.key).encode()
-                )
+                self._remember_failure(build, resolved, steps.clock())
                 if self.policy.keep_failed:
+                    # The log is saved from where it lies.
+                    log.save(self.store, resolved)
                     error.kept = str(scratch.keep())
                 raise
             finally:
                 log.save(self.store, resolved)
+
+    def _remember_failure(
+        self, build: WheelBuild, resolved: ResolvedDerivation, now: float
+    ) -> None:
+        """Keep which key failed last, for those who ask for its log by name."""
+        failure = Failure(resolved.key, int(now))
+        for name in (build.subject, build.name):
+            remember_failure(self.store, name, failure)
 
     def _run(
         self, build: WheelBuild, folder: Path, epoch: int, log: BuildLog
@@ -201,10 +212,14 @@ class BuildPlace:
             raise WheelRefused(
                 build.subject, f"its backend must write one wheel, it wrote {found}"
             )
-        check_wheel(wheels[0], name=build.name, version=build.version)
+        # Its content is checked on the way into the normal form.
+        inspect_wheel(wheels[0], name=build.name, version=build.version)
         tree = folder / "wheel"
         tree.mkdir()
-        digests = normalise(wheels[0], tree / wheels[0].name, epoch=epoch)
+        try:
+            digests = normalise(wheels[0], tree / wheels[0].name, epoch=epoch)
+        except WheelRefused as error:
+            raise WheelRefused(build.subject, error.reason, hint=error.hint) from error
         name = object_name(f"{build.name}-{build.version}-wheel")
         output = transaction.add_directory(tree, name, consume=True)
         facts = (

@@ -23,7 +23,7 @@ from fromager.store import Digest, blob_digest
 from support.golden import check_golden
 
 DIGESTS = {name: blob_digest(name.encode()) for name in "abcdefgh"}
-BUILD = {
+BUILD: dict[str, Any] = {
     "build_dir": "/build/src",
     "config_settings": {"--build-option": ("--a", "--b"), "x": True},
     "platform": str(DIGESTS["e"]),
