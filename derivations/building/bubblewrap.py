@@ -126,6 +126,8 @@ def arguments(
     command = [
         executable,
         "--unshare-all",
+        # Of the namespace for users the option above makes an attempt only.
+        "--unshare-user",
         "--die-with-parent",
         "--new-session",
         "--as-pid-1",

@@ -18,16 +18,17 @@ _SYSCTLS: Final = {
     "user.max_user_namespaces": "65536",
 }
 _FORBIDDEN: Final = (
-    "No permissions to create",
-    "Creating new namespace failed",
-    "setting up uid map",
-    "setting up gid map",
-    "Failed RTM_NEWADDR",
-    "Failed to make / slave",
-    "Operation not permitted",
-    "Permission denied",
     "namespace",
+    "user ns",
+    "uid map",
+    "gid map",
+    "loopback",
+    "make / slave",
+    "mount proc",
+    "pivot_root",
+    "Operation not permitted",
 )
+"""Words of bubblewrap about what a kernel or a container may refuse to it."""
 
 
 @dataclass(frozen=True, slots=True)

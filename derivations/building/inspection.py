@@ -80,7 +80,10 @@ def _load_extensions() -> None:
     import contextlib
     import importlib
 
-    for name in ("_ssl", "_hashlib", "_sqlite3", "_ctypes", "_bz2", "_lzma", "zlib"):
+    names = (
+        "_ssl _hashlib _sqlite3 _ctypes _bz2 _lzma zlib _curses readline _uuid pyexpat"
+    )
+    for name in names.split():
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
 

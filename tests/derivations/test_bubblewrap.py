@@ -358,7 +358,7 @@ def test_forbidden_namespaces_are_explained_with_the_ways_on(
 
 def test_what_is_not_about_rights_is_told_as_it_is() -> None:
     error = explain(
-        "bwrap: Can't find source path /x: No such file", MachineFacts((), True)
+        "bwrap: Can't find source path /x: Permission denied", MachineFacts((), True)
     )
 
     assert "Can't find source path /x" in str(error)
