@@ -68,8 +68,10 @@ if TYPE_CHECKING:
     )
     from fromager.derivations.realising.goals import WaitGraph
     from fromager.derivations.realising.history import (
+        Failure,
         Reason,
         build_closure,
+        last_failure,
         why_rebuilt,
     )
     from fromager.derivations.realising.memo import Memo, plan_key
@@ -145,7 +147,13 @@ _HOME = {
         "Waiting",
     ),
     "realising.goals": ("WaitGraph",),
-    "realising.history": ("Reason", "build_closure", "why_rebuilt"),
+    "realising.history": (
+        "Failure",
+        "Reason",
+        "build_closure",
+        "last_failure",
+        "why_rebuilt",
+    ),
     "realising.memo": ("Memo", "plan_key"),
     "realising.realise": ("Realiser",),
     "realising.recipes": ("recipe_versions",),
@@ -175,6 +183,7 @@ __all__ = [
     "Difference",
     "Event",
     "Facts",
+    "Failure",
     "Freshness",
     "GivenRequirement",
     "HashMismatch",
@@ -229,6 +238,7 @@ __all__ = [
     "find_http_settings",
     "find_indexes",
     "host_platform",
+    "last_failure",
     "open_client",
     "parse_requirement",
     "plan_key",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -9,9 +10,13 @@ import click
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.targets import find_realisation
 from fromager.cli.wiring import wire
+from fromager.derivations import InputError, last_failure
+from fromager.store import Digest, InvalidRecord, ObjectMissing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from fromager.store import LocalStore
 
 
 @click.command("log", short_help="Print the log of a build.")
@@ -21,24 +26,24 @@ def command(flags: Mapping[str, object], target: str) -> int:
     """Print the log of a build: of the newest one of a requirement such as
     click==8.1.7, of an output, of a derivation, or of a failed build by its key.
     """
-    from fromager.derivations import InputError
-    from fromager.store import Digest, InvalidRecord, ObjectMissing
-
     wiring = wire(flags)
     with wiring.open_store(create=False) as store:
-        content = None
-        try:
-            content = store.read_log(Digest.parse(target))
-        except InvalidRecord:
-            failed = store.recall("failed-build", target)
-            try:
-                content = store.read_log(find_realisation(store, target).key)
-            except (ObjectMissing, InputError):
-                if failed is None:
-                    raise
-            if failed is not None:
-                content = store.read_log(Digest.parse(failed.decode())) or content
+        content = store.read_log(_key(store, target))
         if content is None:
             raise ObjectMissing(f"a log of {target}")
         wiring.console.bytes(content)
     return ExitCode.DONE
+
+
+def _key(store: LocalStore, target: str) -> Digest:
+    """The key that is meant: itself, or that of the newest build, failed or not."""
+    with suppress(InvalidRecord):
+        return Digest.parse(target)
+    failed = last_failure(store, target)
+    try:
+        built = find_realisation(store, target)
+    except (ObjectMissing, InputError):
+        if failed is None:
+            raise
+        return failed.key
+    return failed.key if failed and failed.time >= built.started else built.key

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fromager.derivations.comparison import Difference, differences
 from fromager.derivations.derivation import decode
+from fromager.store import Digest, InvalidRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from fromager.derivations.derivation import ResolvedDerivation
-    from fromager.store import Digest, LocalStore, Realisation, StorePath
+    from fromager.store import LocalStore, Realisation, StorePath
+
+_FAILURES: Final = "failed-build"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,33 @@ def why_rebuilt(store: LocalStore, newest: Realisation) -> tuple[Reason, ...] | 
     reasons: dict[tuple[str, str], Reason] = {}
     _compare(store, before, newest, (), reasons)
     return tuple(reasons.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A build that failed: its key, under which its log is kept, and when it was."""
+
+    key: Digest
+    time: int
+    """Seconds since the epoch."""
+
+
+def remember_failure(store: LocalStore, name: str, failure: Failure) -> None:
+    """Keep it as the last failure of that name."""
+    value = json.dumps({"key": str(failure.key), "time": failure.time})
+    store.remember(_FAILURES, name, value.encode())
+
+
+def last_failure(store: LocalStore, name: str) -> Failure | None:
+    """The last failed build of `name` or of `name==version`, if it is remembered."""
+    content = store.recall(_FAILURES, name)
+    if content is None:
+        return None
+    try:
+        value = json.loads(content)
+        return Failure(Digest.parse(value["key"]), int(value["time"]))
+    except (ValueError, KeyError, TypeError, InvalidRecord):
+        return None
 
 
 def build_closure(

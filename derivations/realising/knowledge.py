@@ -78,8 +78,16 @@ class KnowledgeBase:
                 case Resolution(pins, warnings):
                     for warning in warnings:
                         self.steps.report(Noted(subject, warning))
+                    self._tell_yanked(outcome)
                     self.steps.report(Resolved(subject, len(pins)))
                     return outcome
+
+    def _tell_yanked(self, resolution: Resolution) -> None:
+        for pin in resolution.pins:
+            if pin.release.yanked is not None:
+                reason = f": {pin.release.yanked}" if pin.release.yanked else ""
+                text = f"used as asked for, though it was yanked{reason}"
+                self.steps.report(Noted(f"{pin.name}=={pin.version}", text))
 
     async def _learn(
         self,

@@ -18,7 +18,12 @@ from packaging.utils import canonicalize_name
 
 from fromager.derivations.building.sandbox import SANDBOX_VERSION, keyed_environment
 from fromager.derivations.building.wheel import NORMALISATION_VERSION
-from fromager.derivations.errors import BuildCycle, BuildError, DependencyFailed
+from fromager.derivations.errors import (
+    BuildCycle,
+    BuildError,
+    DependencyFailed,
+    SourceError,
+)
 from fromager.derivations.realising import instantiate
 from fromager.derivations.realising.build import BuildPlace, WheelBuild
 from fromager.derivations.realising.goals import WaitGraph
@@ -146,7 +151,10 @@ class Packages:
         self, subject: str, name: str, version: Version, release: Release
     ) -> BuiltWheel:
         source = await self.sources.tree(name, version, release)
-        system = build_system(self.sources.member(source, "pyproject.toml"))
+        try:
+            system = build_system(self.sources.member(source, "pyproject.toml"))
+        except SourceError as error:
+            raise SourceError(f"{subject}: {error}", hint=error.hint) from error
         required = tuple(system.requires)
         for _ in range(MOST_ROUNDS):
             environment = await self._environment(subject, required)

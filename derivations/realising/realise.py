@@ -85,6 +85,7 @@ class _Run:
     async def realise(self) -> Realised:
         """All wheels of the request, resolved again whenever a wheel demands it."""
         self._steps.begin()
+        self._tell_what_is_left_out()
         try:
             for _ in range(MOST_CORRECTIONS):
                 resolution = await self._resolve()
@@ -99,6 +100,14 @@ class _Run:
             raise
         finally:
             await self._steps.end()
+
+    def _tell_what_is_left_out(self) -> None:
+        for given in self._request.requirements:
+            marker = given.requirement.marker
+            markers = dict(self._interpreter.marker_environment)
+            if marker and not marker.evaluate(markers | {"extra": ""}):
+                text = "left out, since its marker does not hold for the interpreter"
+                self._steps.report(Noted(str(given.requirement), text))
 
     async def _resolve(self) -> Resolution:
         request = self._request
@@ -127,7 +136,7 @@ class _Run:
             return await self._packages.wheel(pin.name, pin.version, pin.release, None)
 
         tasks = [asyncio.create_task(build(pin)) for pin in resolution.pins]
-        if not self._keep_going:
+        if tasks and not self._keep_going:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
             for task in done:
                 task.result()

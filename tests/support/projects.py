@@ -10,15 +10,21 @@ import gzip
 import io
 import json
 import tarfile
-from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 MTIME = 1_600_000_000
 
-BACKEND = '''
+BACKEND = """
 import base64, hashlib, json, os, pathlib, subprocess, sys, time, zipfile
 
 ABOUT = json.loads(pathlib.Path("about.json").read_text())
 NAME, VERSION, QUIRK = ABOUT["name"], ABOUT["version"], ABOUT["quirk"]
+TAG = "py3-none-any"
+if QUIRK == "tags":
+    TAG = "cp{0}{1}-cp{0}{1}-any".format(*sys.version_info)
 
 
 def get_requires_for_build_wheel(config_settings=None):
@@ -31,6 +37,7 @@ def get_requires_for_build_wheel(config_settings=None):
 
 def _files():
     metadata = ["Metadata-Version: 2.1", f"Name: {NAME}", f"Version: {VERSION}"]
+    metadata += [f"Provides-Extra: {each}" for each in ABOUT["extras"]]
     metadata += [f"Requires-Dist: {each}" for each in ABOUT["dependencies"]]
     info = f"{NAME}-{VERSION}.dist-info"
     files = {path: text for path, text in ABOUT["files"].items()}
@@ -40,11 +47,13 @@ def _files():
         for module in ABOUT["imports"]:
             files[f"{NAME}/saw_{module}.txt"] = __import__(module).VALUE
     if QUIRK == "cores":
-        files[f"{NAME}/cores.txt"] = os.environ["FROMAGER_BUILD_CORES"]
+        print("cores", os.environ["FROMAGER_BUILD_CORES"])
+    if QUIRK == "tags":
+        files[f"{NAME}/python.txt"] = sys.version.split()[0]
     files[f"{info}/METADATA"] = "\\n".join(metadata) + "\\n"
     files[f"{info}/WHEEL"] = (
         "Wheel-Version: 1.0\\nGenerator: tiny\\nRoot-Is-Purelib: true\\n"
-        "Tag: py3-none-any\\n"
+        f"Tag: {TAG}\\n"
     )
     rows = []
     for path, text in files.items():
@@ -64,12 +73,13 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     if QUIRK == "kill":
         os.kill(os.getpid(), 9)
     if QUIRK == "hang":
+        print("hanging", flush=True)
         time.sleep(3600)
     if QUIRK == "chatter":
         for number in range(200_000):
             print(f"line {number} of very many " + "x" * 60)
     if QUIRK == "none":
-        return f"{NAME}-{VERSION}-py3-none-any.whl"
+        return f"{NAME}-{VERSION}-{TAG}.whl"
     if QUIRK == "network":
         import urllib.request
         urllib.request.urlopen("http://example.test/", timeout=5)
@@ -88,7 +98,7 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
         os.chmod("locked", 0)
     version = "9.9" if QUIRK == "other-version" else VERSION
     name = "somebody" if QUIRK == "other-name" else NAME
-    filename = f"{name}-{version}-py3-none-any.whl"
+    filename = f"{name}-{version}-{TAG}.whl"
     names = [filename]
     if QUIRK == "two":
         names.append(f"{NAME}-{VERSION}-py2-none-any.whl")
@@ -102,7 +112,7 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
         path = pathlib.Path(wheel_directory, filename)
         path.write_bytes(path.read_bytes()[:-40])
     return 7 if QUIRK == "answer" else filename
-'''
+"""
 
 
 def sdist(
@@ -115,6 +125,9 @@ def sdist(
     imports: Sequence[str] = (),
     quirk: str = "",
     static: bool = True,
+    extras: Sequence[str] = (),
+    backend: str = "",
+    offers: str = "",
     value: str = "",
     files: Mapping[str, str] | None = None,
     more: Mapping[str, str] | None = None,
@@ -123,32 +136,38 @@ def sdist(
 
     `requires` stands in pyproject.toml, `asks` is what the backend answers when it is
     asked, `imports` are modules that its build imports from its environment.
-    `static` says that PKG-INFO commits to the dependencies. `value` ends up in the
+    `static` says that PKG-INFO commits to the dependencies, which may name `extras`.
+    `backend` is the object path of a backend that a build requirement offers, and
+    `offers` the name of a module of this project that is one. `value` ends up in the
     module, `files` in the wheel only and `more` in the sdist only.
     """
     about = {
         "name": name,
         "version": version,
         "dependencies": list(dependencies),
+        "extras": list(extras),
         "asks": list(asks),
         "imports": list(imports),
         "quirk": "imports" if imports and not quirk else quirk,
         "files": dict(files or {}),
     }
     pkg_info = ["Metadata-Version: 2.2", f"Name: {name}", f"Version: {version}"]
+    pkg_info += [f"Provides-Extra: {each}" for each in extras]
     if static:
         pkg_info += [f"Requires-Dist: {each}" for each in dependencies]
     else:
         pkg_info.append("Dynamic: Requires-Dist")
+    own = 'build-backend = "tiny_backend"\nbackend-path = ["."]\n'
     members = {
         "PKG-INFO": "\n".join(pkg_info) + "\n",
         "pyproject.toml": (
             f"[build-system]\nrequires = {json.dumps(list(requires))}\n"
-            'build-backend = "tiny_backend"\nbackend-path = ["."]\n'
+            + (f'build-backend = "{backend}"\n' if backend else own)
         ),
-        "tiny_backend.py": BACKEND,
         "about.json": json.dumps(about),
         f"{name}/__init__.py": f"VALUE = {value or version!r}\n",
+        **({} if backend else {"tiny_backend.py": BACKEND}),
+        **({f"{name}/{offers}.py": BACKEND} if offers else {}),
         **(more or {}),
     }
     return f"{name}-{version}.tar.gz", archive(f"{name}-{version}", members)

@@ -1,0 +1,225 @@
+"""Builds that go wrong: one error, its exit code, the whole log, a store that is valid."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fromager.store import Directory, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from support.command_line import Outcome, Place
+
+    Offer = Callable[..., None]
+
+
+def check_store(place: Place) -> None:
+    """Every object of the store is what its digest says, and nothing is left over."""
+    with open_store(place.store, create=False) as store:
+        for info in store.objects():
+            tree = store.tree(info.path)
+            if not isinstance(tree, Directory):
+                store.read_file(info.path)
+                continue
+            for path, node in tree.walk():
+                if hasattr(node, "digest"):
+                    store.read_file(info.path, path)
+    assert not list((place.store / ".fromager" / "scratch").iterdir())
+
+
+def check_error(outcome: Outcome, code: int, *parts: str) -> None:
+    """One error that says all the parts, and no traceback of this program."""
+    assert outcome.code == code, outcome.err
+    for part in parts:
+        assert re.search(part, outcome.error), outcome.error
+    assert outcome.out == ""
+    assert "Traceback" not in outcome.error
+
+
+FAILURES = {
+    "crash": ("went wrong on purpose",),
+    "exit": ("exit",),
+    "kill": ("signal|SIGKILL|kill",),
+    "none": ("did not write",),
+    "network": ("network|resolution",),
+    "outside": ("/usr/escaped",),
+    "write-environment": ("escaped",),
+    "other-name": ("somebody",),
+    "other-version": ("9.9",),
+    "two": ("one wheel",),
+    "false-record": ("RECORD",),
+    "truncated": (),
+    "answer": ("PEP 517",),
+    "requires-crash": ("does not know what it needs",),
+    "requires-nonsense": ("42",),
+}
+
+
+@pytest.mark.parametrize("quirk", sorted(FAILURES))
+def test_a_build_that_fails_is_one_error(
+    place: Place, offer: Offer, quirk: str
+) -> None:
+    name = f"bad_{quirk.replace('-', '_')}"
+    offer(name, quirk=quirk)
+
+    outcome = place.run("realise", name)
+
+    check_error(outcome, 5, rf"bad-{quirk}==1\.0", *FAILURES[quirk])
+    check_store(place)
+
+
+def test_the_end_of_the_log_is_shown_and_the_whole_of_it_is_kept(
+    place: Place, offer: Offer
+) -> None:
+    offer("logged", quirk="crash")
+
+    outcome = place.run("realise", "logged")
+    log = place.run("log", "logged==1.0")
+
+    assert "about to fail" in outcome.err
+    assert "fromager log logged==1.0" in outcome.err
+    assert log.code == 0, log.err
+    assert "about to fail" in log.out
+    assert "RuntimeError: the build went wrong on purpose" in log.out
+    assert place.run("log", "logged").out == log.out
+
+
+def test_a_build_that_prints_megabytes_is_built_and_its_log_is_kept(
+    place: Place, offer: Offer
+) -> None:
+    offer("talker", quirk="chatter")
+
+    outcome = place.run("realise", "talker")
+
+    assert outcome.code == 0, outcome.err
+    assert len(outcome.err) < 1000
+    log = place.run("log", "talker")
+    assert log.out.startswith("line 0 of very many")
+    assert "line 199999 of very many" in log.out
+
+
+def test_a_build_that_hangs_is_stopped_after_its_time(
+    place: Place, offer: Offer
+) -> None:
+    offer("hanging", quirk="hang")
+
+    outcome = place.run("realise", "--timeout", "2", "hanging")
+
+    check_error(outcome, 5, "hanging==1.0", "2 seconds")
+    assert "hanging" in place.run("log", "hanging").out
+    check_store(place)
+
+
+def test_a_daemon_ends_with_its_build(place: Place, offer: Offer) -> None:
+    offer("forking", quirk="daemon")
+
+    outcome = place.run("realise", "--timeout", "60", "forking")
+
+    assert outcome.code == 0, outcome.err
+    check_store(place)
+
+
+def test_a_folder_that_nobody_may_enter_is_cleared_away(
+    place: Place, offer: Offer
+) -> None:
+    offer("locking", quirk="locked-folder")
+
+    outcome = place.run("realise", "locking")
+
+    assert outcome.code == 0, outcome.err
+    check_store(place)
+
+
+def test_the_folder_of_a_failed_build_is_kept_if_that_is_wanted(
+    place: Place, offer: Offer
+) -> None:
+    offer("keeper", quirk="crash")
+
+    outcome = place.run("realise", "--keep-failed", "keeper")
+
+    check_error(outcome, 5)
+    [line] = [line for line in outcome.err.splitlines() if "kept" in line]
+    folder = line.partition(": ")[2]
+    assert folder.startswith(str(place.store))
+    assert (Path(folder) / "build" / "src" / "about.json").is_file()
+
+
+def test_what_fails_keeps_what_needs_it_from_being_built(
+    place: Place, offer: Offer
+) -> None:
+    offer("upper", requires=["broken-tool"])
+    offer("broken_tool", quirk="crash")
+
+    outcome = place.run("realise", "upper")
+
+    assert outcome.code == 5
+    assert "broken-tool==1.0" in outcome.err
+    assert "upper==1.0" in outcome.err
+    assert "went wrong on purpose" in outcome.err
+
+
+def test_all_that_can_be_built_is_built_if_that_is_wanted(
+    place: Place, offer: Offer
+) -> None:
+    offer("good_one")
+    offer("good_two", dependencies=["bad-one"])
+    offer("bad_one", quirk="crash")
+    offer("bad_two", requires=["bad-one"])
+
+    outcome = place.run("realise", "--keep-going", "good-one", "good-two", "bad-two")
+
+    assert outcome.code == 5
+    assert [path.name.split("-")[0] for path in outcome.paths] == [
+        "good_one",
+        "good_two",
+    ]
+    assert len(outcome.errors) == 2
+    assert "went wrong on purpose" in outcome.errors[0]
+    assert "bad-two==1.0: not built, since bad-one==1.0 failed" in outcome.errors[1]
+    assert "2 built or reused, 2 failed" in outcome.err
+    check_store(place)
+
+
+def test_a_build_requirement_that_is_nowhere_is_named(
+    place: Place, offer: Offer
+) -> None:
+    offer("demanding", requires=["nowhere-to-be-found>=3"])
+
+    outcome = place.run("realise", "demanding")
+
+    check_error(outcome, 4, "nowhere-to-be-found", "demanding==1.0")
+
+
+def test_a_build_requirement_that_cannot_be_read_is_shown(
+    place: Place, offer: Offer
+) -> None:
+    offer("illegible", requires=["tool >>> 3"])
+
+    outcome = place.run("realise", "illegible")
+
+    check_error(outcome, 1, "illegible==1.0", "tool >>> 3")
+
+
+def test_a_backend_that_is_not_there_is_named(place: Place, offer: Offer) -> None:
+    offer("lacking", backend="no_such_module.backend")
+
+    outcome = place.run("realise", "lacking")
+
+    check_error(outcome, 5, "lacking==1.0", "no_such_module")
+
+
+def test_the_same_command_works_once_the_source_is_repaired(
+    place: Place, offer: Offer
+) -> None:
+    offer("mended", quirk="crash")
+    assert place.run("realise", "mended").code == 5
+
+    offer("mended")
+    outcome = place.run("realise", "--refresh", "mended")
+
+    assert outcome.code == 0, outcome.err
