@@ -265,6 +265,21 @@ def test_no_descriptor_is_left_open(workbench: Workbench) -> None:
     assert sorted(path.name for path in Path("/proc/self/fd").iterdir()) == before
 
 
+def test_descriptors_that_the_caller_was_started_with_do_not_leak(
+    workbench: Workbench,
+) -> None:
+    reading, writing = os.pipe()
+    os.set_inheritable(reading, True)
+
+    _, output = workbench.run(
+        "python", "-c", f"import os; print(os.path.exists('/proc/self/fd/{reading}'))"
+    )
+
+    os.close(reading)
+    os.close(writing)
+    assert output == "False\n"
+
+
 def test_a_failing_listener_ends_the_build_and_is_heard(workbench: Workbench) -> None:
     class LogFull(Exception):
         pass
