@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -312,10 +311,10 @@ class LocalStore:
 
     def _remember_tree(self, path: StorePath, content: File | Directory) -> None:
         """Keep what an object holds: it never changes, and reading it is slow."""
-        if len(self._trees) >= TREES_REMEMBERED:
-            with suppress(KeyError, StopIteration):
+        with self._making:
+            if len(self._trees) >= TREES_REMEMBERED:
                 del self._trees[next(iter(self._trees))]
-        self._trees[path] = content
+            self._trees[path] = content
 
     def _is_there(self, path: StorePath) -> bool:
         return os.path.lexists(self._layout.object(path))

@@ -79,9 +79,9 @@ def ensure_store(layout: StoreLayout) -> None:
         StoreUnavailable: the place cannot be used.
         StoreFull: no space is left.
     """
-    if layout.version.is_file():
-        return
     try:
+        if layout.version.is_file():
+            return
         layout.root.mkdir(parents=True, exist_ok=True)
         _refuse_foreign(layout)
         layout.private.mkdir(exist_ok=True)

@@ -257,6 +257,17 @@ def test_a_damaged_record_is_said(store: LocalStore, content: bytes | None) -> N
         later.tree(info.path)
 
 
+def test_what_objects_hold_is_read_by_many_threads(store: LocalStore) -> None:
+    with store.transaction() as transaction:
+        infos = [transaction.add_bytes(b"%d" % n, "blob") for n in range(300)]
+
+    with open_store(store.root) as later, ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda info: later.tree(info.path), infos * 3))
+
+    assert [node for node in found if not isinstance(node, File)] == []
+    assert [node.digest for node in found] == [info.digest for info in infos] * 3
+
+
 def test_the_record_of_another_object_is_damage(store: LocalStore) -> None:
     one, two = blob(store, b"1", "one"), blob(store, b"2", "two")
     records = store.root / ".fromager" / "records"

@@ -7,6 +7,8 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +22,7 @@ from fromager.store import (
 from support.processes import Killer, at_once
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 
 def everything(root: Path) -> list[tuple[str, int, int]]:
@@ -62,8 +64,6 @@ def test_parents_are_made(tmp_path: Path) -> None:
 def test_a_relative_root_is_made_absolute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pathlib import Path
-
     monkeypatch.chdir(tmp_path)
 
     with open_store(Path("store")) as store:
@@ -201,7 +201,7 @@ os.setuid(65534)
 """
 
 
-def as_nobody(base: Path, code: str) -> str:
+def as_nobody(base: Path, code: str, cwd: Path | None = None) -> str:
     """What code prints that runs as a user without rights; the store is in `base`."""
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
@@ -210,7 +210,7 @@ def as_nobody(base: Path, code: str) -> str:
         [sys.executable, "-W", "error", "-c", begin + code],
         capture_output=True,
         text=True,
-        cwd=base,
+        cwd=cwd or base,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -218,15 +218,12 @@ def as_nobody(base: Path, code: str) -> str:
 
 
 @pytest.fixture
-def shared(tmp_path: Path) -> Path:
-    """A folder that any user may enter and write to."""
-    for folder in (tmp_path, *list(tmp_path.parents)[:3]):
-        if folder.stat().st_uid == os.geteuid() and len(folder.parts) > 2:
-            folder.chmod(folder.stat().st_mode | 0o055)
-    place = tmp_path / "shared"
-    place.mkdir()
-    place.chmod(0o777)
-    return place
+def shared() -> Iterator[Path]:
+    """A folder that any user may enter and write to, and find."""
+    # Not in pytest's own folder: each run of pytest closes that to other users.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        yield Path(folder)
 
 
 def test_a_user_without_rights_can_do_all(shared: Path) -> None:
@@ -325,6 +322,21 @@ except StoreUnavailable as error:
 """
     assert "Permission denied" in as_nobody(shared, code)
     assert list(shared.iterdir()) == []
+
+
+@pytest.mark.parametrize("hidden", ["", "store", "store/.fromager"])
+def test_a_store_that_may_not_be_seen_is_said(shared: Path, hidden: str) -> None:
+    open_store(shared / "store").close()
+    (shared / hidden).chmod(0o700)
+
+    code = """
+for create in (True, False):
+    try:
+        open_store(base / "store", create=create)
+    except StoreUnavailable as error:
+        print(error, error.hint)
+"""
+    assert as_nobody(shared, code, shared.parent).count("Permission denied") == 2
 
 
 def test_a_store_made_read_only_is_said(shared: Path) -> None:
