@@ -12,15 +12,15 @@ from operator import or_
 from typing import TYPE_CHECKING, Final
 
 from fromager.derivations.resolution.evidence import Evidence
-from fromager.derivations.resolution.outcome import Cause, Impossible
-from fromager.derivations.resolution.remedy import remedy
-from fromager.derivations.resolution.search import (
+from fromager.derivations.resolution.facts import (
     Constrained,
     Given,
     Needed,
     Uncalled,
     Unusable,
 )
+from fromager.derivations.resolution.outcome import Cause, Impossible
+from fromager.derivations.resolution.remedy import remedy
 from fromager.derivations.resolution.wording import (
     clause,
     listed,

@@ -9,8 +9,16 @@ finds as much of what is missing as it can.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
+from fromager.derivations.resolution.facts import (
+    Constrained,
+    Fact,
+    Given,
+    Needed,
+    Uncalled,
+    Unusable,
+)
 from fromager.derivations.resolution.given import constraints_of, roots_of
 from fromager.derivations.resolution.solver import Solver
 
@@ -20,7 +28,7 @@ if TYPE_CHECKING:
     from packaging.version import Version
 
     from fromager.derivations.resolution.candidate import Knowledge
-    from fromager.derivations.resolution.catalogue import Catalogue, RefusalKind
+    from fromager.derivations.resolution.catalogue import Catalogue
     from fromager.derivations.resolution.demand import Demand, TargetEnvironment
     from fromager.derivations.resolution.request import Request
 
@@ -30,51 +38,6 @@ INACTIVE: Final = 2
 
 _OFTEN: Final = 5
 """Projects with more conflicts than this are decided before others."""
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """The request itself requires something."""
-
-    demand: Demand
-
-
-@dataclass(frozen=True, slots=True)
-class Constrained:
-    """The request limits a project."""
-
-    demand: Demand
-
-
-@dataclass(frozen=True, slots=True)
-class Needed:
-    """A release requires something, perhaps only with an extra."""
-
-    name: str
-    index: int
-    extra: str | None
-    demand: Demand
-
-
-@dataclass(frozen=True, slots=True)
-class Unusable:
-    """A release can only be refused once its metadata is known."""
-
-    name: str
-    index: int
-    kind: RefusalKind
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Uncalled:
-    """A pre-release or yanked release that nothing in a whole set asks for."""
-
-    name: str
-    index: int
-
-
-Fact: TypeAlias = Given | Constrained | Needed | Unusable | Uncalled
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +83,7 @@ class Search:
         self.solver: Solver[Fact] = Solver()
         self._absent: dict[str, int] = {}
         self._extras: dict[str, list[str]] = {}
+        self._owners: dict[str, str] = {}
         self._demands: dict[str, dict[str, Demand]] = {}
         self._expanded: dict[tuple[str, int, str | None], tuple[Demand, ...]] = {}
         self.missing_projects: set[str] = set()
@@ -212,6 +176,7 @@ class Search:
             if flag not in self.solver.domains:
                 self.solver.add_variable(flag, ACTIVE | INACTIVE)
                 self._extras.setdefault(name, []).append(extra)
+                self._owners[flag] = name
             self._forbid(owner, flag, INACTIVE, fact)
 
     def _forbid(
@@ -232,33 +197,37 @@ class Search:
         return withheld & ~self._released.get(name, 0)
 
     def _expand(self) -> bool:
-        """Adds what releases need that are settled; whether there was anything new."""
-        domains = self.solver.domains
+        """Adds what releases need that were settled; whether there was anything new."""
         new = False
-        for name in list(self._absent):
-            domain = domains[name]
-            if domain & self._absent[name] or domain & (domain - 1):
+        narrowed = self.solver.take_narrowed()
+        for name in dict.fromkeys(self._owners.get(v, v) for v in narrowed):
+            index = self._settled(name)
+            if index is None:
                 continue
-            catalogue = self.known(name)
-            if catalogue is None:
-                continue
-            index = domain.bit_length() - 1
-            extras = (
-                extra
-                for extra in self._extras.get(name, ())
-                if domains[flag_of(name, extra)] == ACTIVE
-            )
-            for extra in (None, *extras):
+            for extra in (None, *self._active(name)):
                 if (name, index, extra) not in self._expanded:
-                    version = catalogue.releases[index].version
-                    found = self._needed(name, index, version, extra)
+                    found = self._needed(name, index, extra)
                     self._expanded[name, index, extra] = found
                     new = True
         return new
 
-    def _needed(
-        self, name: str, index: int, version: Version, extra: str | None
-    ) -> tuple[Demand, ...]:
+    def _settled(self, name: str) -> int | None:
+        """The one version of a project in the set, by its index; None if it is open."""
+        domain = self.solver.domains[name]
+        if domain & self._absent[name] or domain & (domain - 1):
+            return None
+        return domain.bit_length() - 1
+
+    def _active(self, name: str) -> list[str]:
+        domains = self.solver.domains
+        extras = self._extras.get(name, ())
+        return sorted(e for e in extras if domains[flag_of(name, e)] == ACTIVE)
+
+    def _needed(self, name: str, index: int, extra: str | None) -> tuple[Demand, ...]:
+        catalogue = self.known(name)
+        if catalogue is None:
+            return ()
+        version = catalogue.releases[index].version
         metadata = self._knowledge.metadata.get((name, version))
         if metadata is None:
             self.missing_metadata.add((name, version))
@@ -276,13 +245,14 @@ class Search:
 
     def _next(self) -> str | None:
         """The project to decide: what conflicts often, else what came up first."""
-        domains, conflicts = self.solver.domains, self.solver.conflicts
+        domains = self.solver.domains
+        often = {v for v, count in self.solver.conflicts.items() if count > _OFTEN}
         first = None
         for name, absent in self._absent.items():
             domain = domains[name]
             if domain & absent or not domain & (domain - 1):
                 continue
-            if conflicts[name] > _OFTEN:
+            if name in often:
                 return name
             first = first or name
         return first
@@ -298,21 +268,16 @@ class Search:
         return domain & -domain
 
     def _chosen(self) -> list[Chosen]:
-        domains = self.solver.domains
         found = []
-        for name, absent in sorted(self._absent.items()):
-            if domains[name] & absent:
+        for name in sorted(self._absent):
+            index = self._settled(name)
+            if index is None:
                 continue
-            index = domains[name].bit_length() - 1
-            extras = sorted(
-                extra
-                for extra in self._extras.get(name, ())
-                if domains[flag_of(name, extra)] == ACTIVE
-            )
+            extras = self._active(name)
             demands = [
                 demand
                 for extra in (None, *extras)
-                for demand in self._expanded.get((name, index, extra), ())
+                for demand in self._expanded[name, index, extra]
             ]
             listed = name in self._knowledge.projects
             found.append(

@@ -53,6 +53,7 @@ class Solver(Generic[Fact]):
         """How often each variable was part of a conflict."""
         self.proof: Nogood[Fact] | None = None
         """Once there is no solution: the nogood without terms that proves it."""
+        self._narrowed: dict[str, None] = {}
         self._level = 0
         self._trail: list[_Step[Fact]] = []
         self._history: dict[str, list[_Step[Fact]]] = {}
@@ -92,6 +93,12 @@ class Solver(Generic[Fact]):
                 self.conflicts.update(conflict.terms.keys())
                 self._learn(conflict)
 
+    def take_narrowed(self) -> list[str]:
+        """The variables with fewer values at some time since this was last asked."""
+        narrowed = list(self._narrowed)
+        self._narrowed.clear()
+        return narrowed
+
     def _store(self, nogood: Nogood[Fact]) -> None:
         for variable in nogood.terms:
             self._watching[variable].append(nogood)
@@ -106,6 +113,7 @@ class Solver(Generic[Fact]):
         self._trail.append(step)
         self._history[variable].append(step)
         self._changed.append(variable)
+        self._narrowed[variable] = None
 
     def _visit(self, variable: str) -> Nogood[Fact] | None:
         for nogood in self._watching[variable]:
