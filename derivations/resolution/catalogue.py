@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from fromager.derivations.resolution.refusal import Refusal, RefusalKind
 from fromager.derivations.resolution.request import Prereleases
 
 if TYPE_CHECKING:
@@ -19,35 +19,8 @@ if TYPE_CHECKING:
     from fromager.derivations.resolution.candidate import ProjectReleases, Release
     from fromager.derivations.resolution.demand import Demand
 
-_ARCHIVES: Final = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".zip")
-
-
-class RefusalKind(Enum):
-    """Why a version is not used; the gravest last."""
-
-    PRERELEASE = "pre-release"
-    YANKED = "yanked"
-
-    HASH = "hash"
-    TOO_NEW = "too new"
-    UPLOAD_TIME_UNKNOWN = "upload time unknown"
-    PYTHON = "python"
-    INVALID = "invalid"
-    WHEEL_ONLY = "wheel only"
-
-
 _GRAVITY: Final = {kind: rank for rank, kind in enumerate(RefusalKind)}
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A version that is not used, and the evidence."""
-
-    version: Version
-    kind: RefusalKind
-    detail: str
-    """The reason for a yank, the Pythons, the cut-off date; for what is invalid a
-    clause whose subject is the release."""
+_ARCHIVES: Final = (".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".zip")
 
 
 @dataclass(frozen=True, slots=True)

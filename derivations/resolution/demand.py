@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from packaging.markers import UndefinedComparison
 from packaging.utils import canonicalize_name
 
-from fromager.derivations.resolution.catalogue import RefusalKind
+from fromager.derivations.resolution.refusal import RefusalKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

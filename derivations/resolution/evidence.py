@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from fromager.derivations.resolution.catalogue import Refusal, RefusalKind
 from fromager.derivations.resolution.facts import Constrained, Fact, Given, Needed
+from fromager.derivations.resolution.refusal import Refusal, RefusalKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from fromager.derivations.resolution.catalogue import RefusalKind
     from fromager.derivations.resolution.demand import Demand
+    from fromager.derivations.resolution.refusal import RefusalKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fromager.derivations.resolution.catalogue import RefusalKind
 from fromager.derivations.resolution.facts import Constrained, Given, Unusable
+from fromager.derivations.resolution.refusal import RefusalKind
 from fromager.derivations.resolution.wording import listed
 
 if TYPE_CHECKING:

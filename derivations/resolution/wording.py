@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from fromager.derivations.resolution.catalogue import RefusalKind
+from fromager.derivations.resolution.refusal import RefusalKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from packaging.version import Version
 
-    from fromager.derivations.resolution.catalogue import Refusal
+    from fromager.derivations.resolution.refusal import Refusal
 
 _MOST_LISTED: Final = 4
 _PLURALS: Final = {"requires": "require", "has": "have", "is": "are"}
