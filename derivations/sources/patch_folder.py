@@ -8,12 +8,13 @@ file names; for equal names the one for all versions comes first.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.utils import InvalidName, canonicalize_name
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from packaging.version import Version
 
 
