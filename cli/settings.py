@@ -144,7 +144,10 @@ def _project_file(folder: Path) -> list[Path]:
 def _from_file(path: Path) -> dict[str, Value]:
     import tomllib
 
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no UTF-8 text") from error
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -122,8 +122,7 @@ class Packages:
             self._tasks[subject] = asyncio.create_task(
                 self._build(subject, name, version, release)
             )
-        task = self._tasks[subject]
-        return await self._wait(needed_by, subject, asyncio.shield(task))
+        return await self._wait(needed_by, subject, self._tasks[subject])
 
     async def metadata(
         self, name: str, version: Version, release: Release, needed_by: str | None
@@ -136,14 +135,15 @@ class Packages:
             )
         return (await self.wheel(name, version, release, needed_by)).metadata
 
-    async def _wait(self, waiter: str | None, goal: str, result: Awaitable[T]) -> T:
+    async def _wait(self, waiter: str | None, goal: str, work: asyncio.Task[T]) -> T:
+        """What others may wait for, too: that one stops waiting must not stop it."""
         if waiter is None:
-            return await result
+            return await asyncio.shield(work)
         cycle = self._waits.begin(waiter, goal)
         if cycle is not None:
             raise BuildCycle(cycle)
         try:
-            return await result
+            return await asyncio.shield(work)
         finally:
             self._waits.end(waiter, goal)
 

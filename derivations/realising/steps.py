@@ -90,6 +90,9 @@ class Steps:
 
     def begin(self) -> None:
         """Make ready, in the event loop that is running now."""
+        # Whatever matters is raised where it is waited for. What nobody waits for any
+        # more came of that, and must not be printed by the loop.
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
         self._slots = asyncio.Semaphore(self.jobs)
 
     async def end(self) -> None:

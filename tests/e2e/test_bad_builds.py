@@ -2,43 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from fromager.store import Directory, open_store
+from support.store_check import check_error, check_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from support.command_line import Outcome, Place
+    from support.command_line import Place
 
     Offer = Callable[..., None]
-
-
-def check_store(place: Place) -> None:
-    """Every object of the store is what its digest says, and nothing is left over."""
-    with open_store(place.store, create=False) as store:
-        for info in store.objects():
-            tree = store.tree(info.path)
-            if not isinstance(tree, Directory):
-                store.read_file(info.path)
-                continue
-            for path, node in tree.walk():
-                if hasattr(node, "digest"):
-                    store.read_file(info.path, path)
-    assert not list((place.store / ".fromager" / "scratch").iterdir())
-
-
-def check_error(outcome: Outcome, code: int, *parts: str) -> None:
-    """One error that says all the parts, and no traceback of this program."""
-    assert outcome.code == code, outcome.err
-    for part in parts:
-        assert re.search(part, outcome.error), outcome.error
-    assert outcome.out == ""
-    assert "Traceback" not in outcome.error
 
 
 FAILURES = {
