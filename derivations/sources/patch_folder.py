@@ -63,9 +63,7 @@ class PatchFolder:
         for folder, path in self.folders:
             for file in sorted(path.iterdir()):
                 state = file.stat()
-                rows.append(
-                    (f"{folder}/{file.name}", state.st_size, state.st_mtime_ns)
-                )
+                rows.append((f"{folder}/{file.name}", state.st_size, state.st_mtime_ns))
         return tuple(rows)
 
     @staticmethod
