@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from fromager.store import blob_digest
+from fromager.store import blob_digest, stream_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -160,10 +160,9 @@ def _file_digest(path: str) -> Digest | None:
         if not stat.S_ISREG(status.st_mode):
             return None
         if status.st_size >= _BIG:
-            from blake3 import blake3
-
-            # Mapped, not read: the libraries of a machine are hundreds of megabytes.
-            return Digest(blake3().update_mmap(path).digest())
+            # In pieces, and not mapped: the libraries of a machine are hundreds of
+            # megabytes, and mapped pages count as this process's memory.
+            return stream_digest(iter(lambda: os.read(descriptor, _BIG), b""))
         content = bytearray()
         while chunk := os.read(descriptor, _BIG):
             content += chunk
