@@ -46,8 +46,8 @@ class Environments:
             wheel.derivation,
             filename,
             interpreter,
-            self.target.python,
             self._script,
+            {"python": str(self.target.python), "sandbox": self.target.sandbox_name},
         )
 
         def make(transaction: Transaction, resolved: ResolvedDerivation) -> Made:

@@ -68,25 +68,29 @@ def layout(
     wheel: Derivation,
     filename: str,
     interpreter: Interpreter,
-    python: Digest,
     compiler: str,
+    surroundings: Mapping[str, Value],
 ) -> Derivation:
     """A wheel unpacked as installed below `/env`, with bytecode.
 
-    `python` is the digest of the interpreter's part of the platform, `compiler` that
-    of the script that makes the bytecode.
+    `compiler` names the script that makes the bytecode, `surroundings` what it runs
+    in: the interpreter's part of the platform and the sandbox.
     """
     return Derivation(
         Kind.LAYOUT,
         subject,
         f"{LAYOUT_RECIPE} {compiler}",
         inputs=(("wheel", wheel),),
-        options=(
-            ("cache_tag", interpreter.cache_tag),
-            ("filename", filename),
-            ("platlib", interpreter.platlib_name),
-            ("purelib", interpreter.purelib_name),
-            ("python", str(python)),
+        options=tuple(
+            sorted(
+                {
+                    **surroundings,
+                    "cache_tag": interpreter.cache_tag,
+                    "filename": filename,
+                    "platlib": interpreter.platlib_name,
+                    "purelib": interpreter.purelib_name,
+                }.items()
+            )
         ),
     )
 

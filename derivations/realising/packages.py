@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from fromager.derivations.building.sandbox import SANDBOX_VERSION, keyed_environment
+from fromager.derivations.building.sandbox import keyed_environment
 from fromager.derivations.building.wheel import NORMALISATION_VERSION
 from fromager.derivations.errors import (
     BuildCycle,
@@ -223,7 +223,7 @@ class Packages:
         epoch = int(source.realisation.fact("epoch") or 0)
         return instantiate.build_options(
             platform=self.target.base.platform.digest,
-            sandbox=f"{SANDBOX_VERSION} {self.target.sandbox.level}",
+            sandbox=self.target.sandbox_name,
             runner=self._place.runner,
             variables=keyed_environment(epoch, self.policy.variables),
             config_settings={},

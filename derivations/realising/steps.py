@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from fromager.derivations.building.sandbox import StopSignal
 from fromager.derivations.derivation import Derivation, encode, resolve_inputs
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from fromager.store import Digest, LocalStore, ObjectInfo, StorePath, Transaction
 
 T = TypeVar("T")
+GRACE: Final = 3.0
+"""Seconds that work which was told to stop is given to do so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class Steps:
 
     def __post_init__(self) -> None:
         self._threads = ThreadPoolExecutor(max_workers=self.jobs + 8)
+        self._working: set[Future[Any]] = set()
         self._tasks: dict[Digest, asyncio.Task[Step]] = {}
         self.done = 0
         """Steps that were not found in the store."""
@@ -104,11 +107,16 @@ class Steps:
             for task in tasks:
                 task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        # Builds end as soon as they are told; who waits for a server cannot hear it.
+        wait(self._working, timeout=GRACE if self.stop.is_set() else None)
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """The result of `work`, done in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        future = self._threads.submit(work)
+        self._working.add(future)
+        future.add_done_callback(self._working.discard)
+        return await asyncio.wrap_future(future)
 
     def resolve(
         self, derivation: Derivation, inputs: tuple[Step, ...]

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from fromager.derivations.building.parts import INTERPRETER, STANDARD_LIBRARY
+from fromager.derivations.building.sandbox import SANDBOX_VERSION
 from fromager.store import blob_digest
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ class Target:
         return blob_digest(
             "\n".join(f"{part.name} {part.digest}" for part in parts).encode()
         )
+
+    @property
+    def sandbox_name(self) -> str:
+        """The sandbox's version and level: what every key of a build covers."""
+        return f"{SANDBOX_VERSION} {self.sandbox.level}"
 
 
 @dataclass(frozen=True)
