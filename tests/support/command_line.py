@@ -106,6 +106,7 @@ class Place:
     folder: Path
     store: Path
     index: str
+    """Its address; if empty, the machine's own configuration decides."""
     variables: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -117,7 +118,7 @@ class Place:
             "TMPDIR": str(self.folder),
             "NO_COLOR": "1",
             "FROMAGER_STORE": str(self.store),
-            "FROMAGER_INDEX_URL": self.index,
+            **({"FROMAGER_INDEX_URL": self.index} if self.index else {}),
             **self.variables,
         }
 
