@@ -13,9 +13,9 @@ from fromager.derivations.building.hooks import (
     HookRequest,
     HookStatus,
     run_hook,
-    runner_digest,
 )
 from fromager.derivations.building.sandbox import keyed_environment
+from fromager.derivations.building.scripts import runner_digest
 from fromager.derivations.building.wheel import inspect_wheel, normalise
 from fromager.derivations.errors import BuildError, SourceError, Stopped, WheelRefused
 from fromager.derivations.realising.events import LogOutput

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fromager.derivations.building.compilation import (
-    compile_bytecode,
-    compiler_digest,
-)
+from fromager.derivations.building.compilation import compile_bytecode
 from fromager.derivations.building.environment import base_files, compose
 from fromager.derivations.building.layout import Scheme, install_wheel
+from fromager.derivations.building.scripts import compiler_digest
 from fromager.derivations.errors import SourceError
 from fromager.derivations.realising import instantiate
 from fromager.derivations.realising.steps import Made, Step, Steps

@@ -7,9 +7,18 @@ bytes than before: it is part of every key that the recipe makes.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from fromager.derivations.derivation import Derivation, Kind, Value
+from fromager.derivations.versions import (
+    ENVIRONMENT_RECIPE,
+    FETCH_RECIPE,
+    LAYOUT_RECIPE,
+    PATCH_SET_RECIPE,
+    REQUIRES_RECIPE,
+    SOURCE_RECIPE,
+    WHEEL_RECIPE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,13 +26,6 @@ if TYPE_CHECKING:
     from fromager.derivations.interpreter import Interpreter
     from fromager.store import Digest
 
-FETCH_RECIPE: Final = "fetch/1"
-PATCH_SET_RECIPE: Final = "patch-set/1"
-SOURCE_RECIPE: Final = "source/1"
-LAYOUT_RECIPE: Final = "layout/1"
-ENVIRONMENT_RECIPE: Final = "environment/1"
-REQUIRES_RECIPE: Final = "requires/1"
-WHEEL_RECIPE: Final = "wheel/1"
 
 
 def fetch(filename: str, sha256: str, urls: Sequence[str]) -> Derivation:

@@ -100,11 +100,15 @@ class KnowledgeBase:
             found = await ask(name, version, self.release(name, version))
             known.setdefault((name, version), found)
 
-        async with asyncio.TaskGroup() as group:
-            for name in sorted(projects):
-                group.create_task(self._page(name))
-            for name, version in sorted(wanted):
-                group.create_task(learn(name, version))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for name in sorted(projects):
+                    group.create_task(self._page(name))
+                for name, version in sorted(wanted):
+                    group.create_task(learn(name, version))
+        except ExceptionGroup as failed:
+            # The first is the reason why the others were stopped.
+            raise failed.exceptions[0] from failed.exceptions[0].__cause__
 
     def release(self, name: str, version: Version) -> Release:
         """The release of a project that was looked up and has that version."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -17,7 +18,6 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from fromager.derivations.building.sandbox import keyed_environment
-from fromager.derivations.building.wheel import NORMALISATION_VERSION
 from fromager.derivations.errors import (
     BuildCycle,
     BuildError,
@@ -32,9 +32,10 @@ from fromager.derivations.realising.wheel_file import wheel_file, wheel_metadata
 from fromager.derivations.resolution.candidate import Metadata
 from fromager.derivations.resolution.request import GivenRequirement, Request
 from fromager.derivations.sources.project import build_system
+from fromager.derivations.versions import NORMALISATION_VERSION, SANDBOX_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping, Sequence
+    from collections.abc import Awaitable, Iterator, Mapping, Sequence
 
     from packaging.version import Version
 
@@ -185,13 +186,12 @@ class Packages:
             self.target.interpreter.marker_environment,
             constraints=self.policy.build_constraints,
         )
-        resolution = await self.knowledge.resolve(
-            origin,
-            request,
-            lambda name, version, release: self.metadata(
-                name, version, release, subject
-            ),
-        )
+
+        async def ask(name: str, version: Version, release: Release) -> Metadata:
+            with _needed_by(subject, f"{name}=={version}"):
+                return await self.metadata(name, version, release, subject)
+
+        resolution = await self.knowledge.resolve(origin, request, ask)
         layouts = await self._all(
             [self._layout(pin, subject) for pin in resolution.pins]
         )
@@ -201,12 +201,8 @@ class Packages:
 
     async def _layout(self, pin: Pin, needed_by: str) -> tuple[str, Step]:
         subject = f"{pin.name}=={pin.version}"
-        try:
+        with _needed_by(needed_by, subject):
             built = await self.wheel(pin.name, pin.version, pin.release, needed_by)
-        except BuildCycle:
-            raise
-        except BuildError as error:
-            raise DependencyFailed(needed_by, subject) from error
         return subject, await self.environments.layout(
             subject, built.step, built.filename
         )
@@ -302,3 +298,14 @@ class Packages:
                 f"its build requirement {text!r} cannot be read: {error}",
                 hint="Correct it with a patch to pyproject.toml",
             ) from error
+
+
+@contextmanager
+def _needed_by(subject: str, needed: str) -> Iterator[None]:
+    """A failure of `needed` is a reason why `subject` is not built."""
+    try:
+        yield
+    except BuildCycle:
+        raise
+    except BuildError as error:
+        raise DependencyFailed(subject, needed) from error

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 from packaging.utils import canonicalize_name
 
-from fromager.derivations.errors import BuildError, ResolutionError
+from fromager.derivations.errors import (
+    BuildError,
+    DerivationError,
+    ResolutionError,
+    Stopped,
+)
 from fromager.derivations.realising.environments import Environments
 from fromager.derivations.realising.events import Noted
 from fromager.derivations.realising.knowledge import KnowledgeBase
@@ -127,7 +132,14 @@ class _Run:
     async def _metadata(
         self, name: str, version: Version, release: Release
     ) -> Metadata:
-        return await self._packages.metadata(name, version, release, None)
+        try:
+            return await self._packages.metadata(name, version, release, None)
+        except DerivationError as error:
+            if isinstance(error, Stopped) or not self._keep_going:
+                raise
+            # What it needs is not known. It fails again when it is built, and what
+            # else was asked for is built all the same.
+            return Metadata()
 
     async def _build(
         self, resolution: Resolution

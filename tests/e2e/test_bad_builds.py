@@ -199,3 +199,57 @@ def test_the_same_command_works_once_the_source_is_repaired(
     outcome = place.run("realise", "--refresh", "mended")
 
     assert outcome.code == 0, outcome.err
+
+
+def test_a_failure_while_versions_are_chosen_is_one_error(
+    place: Place, offer: Offer
+) -> None:
+    offer("choice_top", dependencies=["choice-mid"])
+    offer("choice_mid", requires=["choice-tool"], static=False)
+    offer("choice_tool", requires=["choice-deep"], static=False)
+    offer("choice_deep", static=False, quirk="crash")
+
+    outcome = place.run("realise", "choice-top")
+
+    check_error(outcome, 5, "choice-deep==1.0", "on purpose")
+    assert "choice-mid==1.0: not built, since choice-tool==1.0 failed" in outcome.err
+
+
+def test_what_is_not_touched_by_a_failure_while_versions_are_chosen_is_built(
+    place: Place, offer: Offer
+) -> None:
+    offer("dynamic_bad", static=False, quirk="crash")
+    offer("dynamic_good", static=False)
+
+    outcome = place.run("realise", "--keep-going", "dynamic-bad", "dynamic-good")
+
+    assert outcome.code == 5
+    assert [path.name for path in outcome.paths] == [
+        "dynamic_good-1.0-py3-none-any.whl"
+    ]
+    assert len(outcome.errors) == 1
+    assert "1 built or reused, 1 failed" in outcome.err
+
+
+def test_the_first_failure_stops_what_else_is_being_built(
+    place: Place, offer: Offer
+) -> None:
+    offer("slow_one", quirk="hang")
+    offer("quick_one", quirk="crash")
+
+    outcome = place.run("realise", "--jobs", "2", "slow-one", "quick-one")
+
+    check_error(outcome, 5, "quick-one==1.0", "on purpose")
+    check_store(place)
+
+
+def test_json_tells_failures_too(place: Place, offer: Offer) -> None:
+    offer("told_good")
+    offer("told_bad", quirk="crash")
+
+    outcome = place.run("realise", "--json", "--keep-going", "told-good", "told-bad")
+
+    assert outcome.code == 5
+    assert [row["name"] for row in outcome.json["wheels"]] == ["told-good"]
+    assert len(outcome.json["failures"]) == 1
+    assert "told-bad==1.0" in outcome.json["failures"][0]
