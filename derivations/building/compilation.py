@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fromager.derivations.building.sandbox import (
@@ -11,22 +10,18 @@ from fromager.derivations.building.sandbox import (
     SandboxSpec,
     keyed_environment,
 )
+from fromager.derivations.building.scripts import BYTECODE, INSIDE
 from fromager.derivations.errors import BuildError
-from fromager.store import blob_digest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fromager.derivations.building.platform import HostBase
     from fromager.derivations.building.sandbox import Sandbox, Stop
     from fromager.derivations.interpreter import Interpreter
 
-SCRIPT: Final = "/fromager/bytecode.py"
+SCRIPT: Final = f"{INSIDE}/bytecode.py"
 _TIMEOUT: Final = 1800.0
-_HERE: Final = Path(__file__).with_name("bytecode.py")
-
-
-def compiler_digest() -> str:
-    """Names the script that makes bytecode; part of the recipe of layouts."""
-    return blob_digest(_HERE.read_bytes()).hex[:16]
 
 
 def compile_bytecode(
@@ -56,7 +51,7 @@ def compile_bytecode(
             mounts=(
                 *base.mounts,
                 Mount(str(folder), ENVIRONMENT, writable=True),
-                Mount(str(_HERE), SCRIPT),
+                Mount(str(BYTECODE), SCRIPT),
             ),
             links=base.links,
             environment=keyed_environment(0, {}),

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from enum import Enum
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from fromager.derivations.building.sandbox import (
@@ -16,11 +14,11 @@ from fromager.derivations.building.sandbox import (
     SandboxSpec,
     unkeyed_environment,
 )
-from fromager.derivations.errors import DerivationError
-from fromager.store import blob_digest
+from fromager.derivations.building.scripts import hook_scripts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from fromager.derivations.building.platform import HostBase
     from fromager.derivations.building.sandbox import Sandbox, SandboxExit, Stop
@@ -125,12 +123,6 @@ class HookPlace:
         return self.folder / "out"
 
 
-def runner_digest() -> str:
-    """Names the scripts that run inside; part of the recipe of builds."""
-    content = b"".join(path.read_bytes() for path in _scripts().values())
-    return blob_digest(content).hex[:16]
-
-
 def run_hook(
     sandbox: Sandbox,
     base: HostBase,
@@ -164,7 +156,7 @@ def run_hook(
             }
         )
     )
-    scripts = [Mount(str(path), inside) for inside, path in _scripts().items()]
+    scripts = [Mount(str(path), inside) for inside, path in hook_scripts().items()]
     spec = SandboxSpec(
         command=(f"{ENVIRONMENT}/bin/python", _RUNNER, BUILD, _HOOKS),
         mounts=(
@@ -199,18 +191,6 @@ def _read(place: HookPlace, ending: SandboxExit) -> HookAnswer:
     except (OSError, ValueError, KeyError, TypeError):
         # Never started, or ended by itself or by a signal in the middle of a hook.
         return HookAnswer(HookStatus.CRASHED, (), "", "", ending)
-
-
-def _scripts() -> dict[str, Path]:
-    # Found, not imported: that takes longer than all else here.
-    found = find_spec("pyproject_hooks")
-    if found is None or found.origin is None:
-        raise DerivationError("pyproject-hooks is not installed beside fromager")
-    hooks = Path(found.origin).parent / "_in_process" / "_in_process.py"
-    return {
-        _RUNNER: Path(__file__).with_name("runner.py"),
-        _HOOKS: hooks,
-    }
 
 
 def _code(ending: SandboxExit) -> str:

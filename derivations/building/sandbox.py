@@ -15,9 +15,6 @@ from typing import TYPE_CHECKING, Final, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-SANDBOX_VERSION: Final = "fromager-sandbox/1"
-"""Names everything that a sandbox fixes; any change of it is a new version."""
-
 BUILD: Final = "/build"
 """Where a build's private folder lies inside."""
 ENVIRONMENT: Final = "/env"

@@ -152,8 +152,6 @@ def _content(item: Item, root: str) -> Digest | None:
 
 
 def _file_digest(path: str) -> Digest | None:
-    from fromager.store import Digest
-
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         status = os.fstat(descriptor)

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-NORMALISATION_VERSION: Final = "wheel-nf/1"
 SIGNATURES: Final = ("RECORD.jws", "RECORD.p7s")
 """Deprecated by PEP 815; they sign a RECORD that the normal form replaces."""
 

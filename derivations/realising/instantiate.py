@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from fromager.store import Digest
 
 
-
 def fetch(filename: str, sha256: str, urls: Sequence[str]) -> Derivation:
     """A file known by its hash; where it may be found is no part of the key."""
     return Derivation(

@@ -32,7 +32,7 @@ from fromager.derivations.realising.wheel_file import wheel_file, wheel_metadata
 from fromager.derivations.resolution.candidate import Metadata
 from fromager.derivations.resolution.request import GivenRequirement, Request
 from fromager.derivations.sources.project import build_system
-from fromager.derivations.versions import NORMALISATION_VERSION, SANDBOX_VERSION
+from fromager.derivations.versions import NORMALISATION_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator, Mapping, Sequence

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from fromager.derivations.building.parts import INTERPRETER, STANDARD_LIBRARY
-from fromager.derivations.building.sandbox import SANDBOX_VERSION
+from fromager.derivations.versions import SANDBOX_VERSION
 from fromager.store import blob_digest
 
 if TYPE_CHECKING:

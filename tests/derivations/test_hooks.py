@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fromager.derivations.building.hooks import HookRequest, HookStatus, runner_digest
+from fromager.derivations.building.hooks import HookRequest, HookStatus
+from fromager.derivations.building.scripts import runner_digest
 from fromager.derivations.building.unsandboxed import UnsandboxedRunner
 
 if TYPE_CHECKING:

@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 from packaging.version import Version
 
 from fromager.derivations.building.wheel import (
-    NORMALISATION_VERSION,
     Normalised,
     check_wheel,
     inspect_wheel,
     normalise,
 )
 from fromager.derivations.errors import WheelRefused
+from fromager.derivations.versions import NORMALISATION_VERSION
 from support.wheels import WHEEL_TEXT, WheelMaker, record_row
 
 if TYPE_CHECKING:

@@ -1,0 +1,22 @@
+"""Versions of everything that turns inputs into outputs; all are part of keys.
+
+Raise one whenever the same inputs may give other bytes than before.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+FETCH_RECIPE: Final = "fetch/1"
+PATCH_SET_RECIPE: Final = "patch-set/1"
+SOURCE_RECIPE: Final = "source/1"
+LAYOUT_RECIPE: Final = "layout/1"
+ENVIRONMENT_RECIPE: Final = "environment/1"
+REQUIRES_RECIPE: Final = "requires/1"
+WHEEL_RECIPE: Final = "wheel/1"
+
+SANDBOX_VERSION: Final = "fromager-sandbox/1"
+"""Names everything that a sandbox fixes."""
+
+NORMALISATION_VERSION: Final = "wheel-nf/1"
+"""Names the normal form of wheels."""
