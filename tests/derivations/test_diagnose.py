@@ -94,9 +94,10 @@ def test_any_text_can_be_a_log(text: str) -> None:
     diagnose(text)
 
 
-def test_a_long_log_takes_no_time() -> None:
+def test_a_long_log_does_not_take_for_ever() -> None:
     before = time.process_time()
     diagnose("gcc -DNDEBUG -g -I/usr/include " * 20_000)
     diagnose("command 'cc" * 5_000)
 
-    assert time.process_time() - before < 3
+    # It takes a tenth of a second; what backtracks takes many minutes.
+    assert time.process_time() - before < 60

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import sysconfig
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -133,7 +132,7 @@ def test_the_order_of_layouts_does_not_matter_and_nothing_is_lost(
         assert set(result.walk()) == wanted
 
 
-def test_five_thousand_files_are_merged_quickly() -> None:
+def test_five_thousand_files_are_merged() -> None:
     layouts = [
         (
             f"p{n}==1",
@@ -143,10 +142,9 @@ def test_five_thousand_files_are_merged_quickly() -> None:
         )
         for n in range(10)
     ]
-    before = time.process_time()
+
     merged = compose(layouts, BASE)
 
-    assert time.process_time() - before < 0.5
     assert sum(1 for _ in merged.walk()) == 5002
 
 

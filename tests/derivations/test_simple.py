@@ -264,7 +264,7 @@ def test_the_digest_sees_all_that_matters(change: dict[str, object]) -> None:
     assert page_digest(before) != page_digest(after)
 
 
-def test_a_large_page_is_read_quickly() -> None:
+def test_a_large_page_does_not_take_for_ever() -> None:
     rows = [
         row(
             filename=f"foo_bar-1.{i}-py3-none-any.whl",
@@ -280,7 +280,8 @@ def test_a_large_page_is_read_quickly() -> None:
     elapsed = time.process_time() - start
 
     assert len(files) == 5000
-    assert elapsed < 1.0  # A fifth of a second would do: this finds a quadratic loop.
+    # It takes a fifth of a second; what is quadratic takes minutes.
+    assert elapsed < 20
 
 
 def test_a_link_with_a_broken_host_is_not_read_further() -> None:

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from pathlib import Path
-
-import pytest
+from typing import TYPE_CHECKING, Final
 
 from fromager.derivations.building.sandbox import Mount, SandboxSpec, StopSignal
 from fromager.derivations.building.unsandboxed import UnsandboxedRunner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PARENT: Final = ("sh", "-c", "sleep 1000 & echo $!; wait")
 
 
 def _run(
@@ -17,6 +20,7 @@ def _run(
     environment: dict[str, str] | None = None,
     timeout: float | None = 30,
     stop: StopSignal | None = None,
+    listen: Callable[[bytes], None] = lambda _: None,
 ) -> tuple[int | None, str]:
     for name in ("build", "env"):
         (tmp_path / name).mkdir(exist_ok=True)
@@ -32,7 +36,12 @@ def _run(
         timeout=timeout,
     )
     output = bytearray()
-    ending = UnsandboxedRunner().run(spec, output.extend, stop or StopSignal())
+
+    def take(chunk: bytes) -> None:
+        output.extend(chunk)
+        listen(chunk)
+
+    ending = UnsandboxedRunner().run(spec, take, stop or StopSignal())
     return ending.code, output.decode()
 
 
@@ -74,27 +83,26 @@ def test_umask_and_limits_are_those_of_a_sandbox(tmp_path: Path) -> None:
     assert output.split() == ["0022", "0", "1024"]
 
 
-@pytest.mark.parametrize("way", ["timeout", "stop"])
-def test_what_must_not_go_on_is_killed_with_its_children(
-    tmp_path: Path, way: str
-) -> None:
+def test_what_is_stopped_is_killed_with_its_children(tmp_path: Path) -> None:
     stop = StopSignal()
-    threading.Timer(0.3, stop.set if way == "stop" else lambda: None).start()
 
-    _run(
-        tmp_path,
-        "sh",
-        "-c",
-        "sleep 1000 & echo $! > /build/child; wait",
-        timeout=0.3 if way == "timeout" else 30,
-        stop=stop,
-    )
+    output = _run(tmp_path, *PARENT, stop=stop, listen=lambda _: stop.set())[1]
 
-    child = (tmp_path / "build" / "child").read_text().strip()
-    deadline = time.monotonic() + 10
-    while _is_running(child) and time.monotonic() < deadline:
+    assert _ends(output.strip())
+
+
+def test_what_takes_too_long_is_killed_with_its_children(tmp_path: Path) -> None:
+    _, output = _run(tmp_path, *PARENT, timeout=2)
+
+    assert _ends(output.splitlines()[0])
+
+
+def _ends(process: str) -> bool:
+    """Whether a process is gone, now or in a moment."""
+    deadline = time.monotonic() + 30
+    while _is_running(process) and time.monotonic() < deadline:
         os.sched_yield()
-    assert not _is_running(child)
+    return not _is_running(process)
 
 
 def _is_running(process: str) -> bool:
