@@ -84,8 +84,6 @@ class _Run:
             means.target,
             means.policy,
         )
-        self._overruled: set[tuple[str, Version]] = set()
-        """Releases whose wheels told other requirements than their sources."""
 
     async def realise(self) -> Realised:
         """All wheels of the request, resolved again whenever a wheel demands it."""
