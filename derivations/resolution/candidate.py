@@ -12,6 +12,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
+from fromager.derivations.core_metadata import parse_headers
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
@@ -79,22 +81,11 @@ class Metadata:
     @classmethod
     def parse(cls, text: str) -> Metadata:
         """Metadata from a METADATA or PKG-INFO file, any version of core metadata."""
-        fields: dict[str, list[str]] = {}
-        values: list[str] = []
-        for line in text.splitlines():
-            if not line.strip():
-                break
-            if line[0] in " \t":
-                if values:
-                    values[-1] += line
-                continue
-            name, _, value = line.partition(":")
-            values = fields.setdefault(name.strip().lower(), [])
-            values.append(value.strip())
+        headers = parse_headers(text.encode("utf-8", "surrogatepass"))
         return cls.from_fields(
-            fields.get("requires-dist", ()),
-            next(iter(fields.get("requires-python", ())), None),
-            fields.get("provides-extra", ()),
+            headers.all("requires-dist"),
+            headers.first("requires-python"),
+            headers.all("provides-extra"),
         )
 
 

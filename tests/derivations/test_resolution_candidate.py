@@ -50,3 +50,9 @@ def test_an_empty_requires_python_allows_every_python() -> None:
     metadata = Metadata.from_fields(requires_python="")
 
     assert metadata == Metadata(requires_python=SpecifierSet(""))
+
+
+def test_a_folded_field_may_hold_lines_of_blanks() -> None:
+    text = "License: First\n   \n   Second\nRequires-Dist: b>=2\n\nRequires-Dist: c\n"
+
+    assert [str(each) for each in Metadata.parse(text).requires_dist] == ["b>=2"]
