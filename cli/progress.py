@@ -33,6 +33,12 @@ def reporter(console: Console, *, live: bool) -> Reporter:
     return LineReporter(console)
 
 
+def end_progress(report: Reporter) -> None:
+    """Nothing is being done any more: take away the line that says what is."""
+    if isinstance(report, LiveReporter):
+        report.end()
+
+
 def _quiet(console: Console, event: Event) -> None:
     if isinstance(event, Waiting):
         console.say(f"{event.subject}: waiting for {event.holder}")
@@ -86,6 +92,13 @@ class LiveReporter(LineReporter):
         self._clear()
         super().tell(event)
         self._draw()
+
+    def end(self) -> None:
+        """Take the line away; what was stopped is not told as finished."""
+        with self._lock:
+            self._running.clear()
+            self._clear()
+            self.console.err.flush()
 
     def _clear(self) -> None:
         if self._drawn:

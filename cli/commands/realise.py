@@ -193,6 +193,7 @@ def _realise(
     if known is not None:
         return known
 
+    from fromager.cli.progress import end_progress
     from fromager.derivations import Realiser, Steps
 
     if wiring.console.verbose:
@@ -205,8 +206,11 @@ def _realise(
     level = target.sandbox.level
     steps = Steps(store, wiring.report, wiring.jobs, level, stop=stop)
     realiser = Realiser(client, target, policy, patches, limits, keep_going)
-    with _stopping(stop):
-        realised, pages = realiser.realise(request, steps)
+    try:
+        with _stopping(stop):
+            realised, pages = realiser.realise(request, steps)
+    finally:
+        end_progress(wiring.report)
     if not realised.failures:
         memo.remember(plan_key(request, basis), realised, pages)
     return realised

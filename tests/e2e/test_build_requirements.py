@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from typing import TYPE_CHECKING
 
+from support.projects import BACKEND
 from support.store_check import check_error
 
 if TYPE_CHECKING:
@@ -145,3 +146,15 @@ def test_markers_of_build_requirements_are_obeyed(place: Place, offer: Offer) ->
     )
 
     assert place.realise("m-top").built == ["m-top==1.0"]
+
+
+def test_a_project_that_names_no_build_system_is_built_by_setuptools(
+    place: Place, offer: Offer
+) -> None:
+    legacy = f"{BACKEND}\n__legacy__ = sys.modules[__name__]\n"
+    offer("setuptools", "80.0", more={"setuptools/build_meta.py": legacy})
+    offer("old_style", more={"pyproject.toml": ""})
+
+    outcome = place.realise("old-style")
+
+    assert outcome.built == ["old-style==1.0", "setuptools==80.0"]
