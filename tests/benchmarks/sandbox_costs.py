@@ -14,7 +14,7 @@ from benchmarks.measuring import served
 from benchmarks.package_builds import BACKEND, PREFIX
 from benchmarks.samples import Sample, Setting, cores
 from benchmarks.trivial_builds import nix_command, nix_settings
-from support.tiny_projects import sdist, sdist_name
+from support.projects import sdist
 
 TESTS: Final = Path(__file__).parents[1]
 PACKAGES: Final = 20
@@ -36,9 +36,11 @@ def package_costs(setting: Setting) -> Iterator[Sample]:
     setting.cost(script, {**variables, "PYTHONPATH": str(TESTS)})
     for line in setting.log.read_text().splitlines():
         row = json.loads(line)
-        yield Sample("package: build", row["build"])
+        build = row["own"] + row["sandbox"]
+        yield Sample("package: build", build)
+        yield Sample("package: of it in our own process", row["own"])
         yield Sample("package: hooks in a bare process", row["hooks"])
-        yield Sample("package: the difference", row["build"] - row["hooks"])
+        yield Sample("package: the difference", build - row["hooks"])
 
 
 def make_projects(setting: Setting) -> Path:
@@ -51,10 +53,10 @@ def make_projects(setting: Setting) -> Path:
     for number in range(PACKAGES):
         name = f"{PREFIX}{number}"
         module = name.replace("-", "_")
-        content = sdist(
+        filename, content = sdist(
             name,
             "1.0",
-            files={
+            more={
                 "pyproject.toml": "[build-system]\nrequires = ['setuptools']\n"
                 f"build-backend = '{BACKEND}'\n"
                 f"[project]\nname = '{name}'\nversion = '1.0'\n"
@@ -62,7 +64,7 @@ def make_projects(setting: Setting) -> Path:
                 **{f"{module}/part_{n}.py": f"NUMBER = {n}\n" for n in range(20)},
             },
         )
-        (folder / sdist_name(name, "1.0")).write_bytes(content)
+        (folder / filename).write_bytes(content)
     return folder
 
 

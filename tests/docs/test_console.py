@@ -15,7 +15,7 @@ import pytest
 
 from support import console
 from support.index import local_index
-from support.tiny_projects import sdist, sdist_name
+from support.projects import sdist
 
 ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
@@ -43,16 +43,14 @@ def session(page: str, name: str) -> list[console.Command]:
 @pytest.fixture(scope="session")
 def stand_ins() -> Iterator[str]:
     """The address of the index with the stand-ins."""
-    tool = {"build_requires": ["setuptools"], "backend": "setuptools.build_meta"}
+    tool = {"requires": ["setuptools"], "backend": "setuptools.build_meta"}
     projects: list[tuple[str, str, dict[str, Any]]] = [
-        ("setuptools", "84.2.1", {"offers": "setuptools.build_meta"}),
+        ("setuptools", "84.2.1", {"offers": "build_meta"}),
         ("pbr", "7.1.3", tool),
-        ("stevedore", "5.10.0", {**tool, "build_requires": ["setuptools", "pbr"]}),
+        ("stevedore", "5.10.0", {**tool, "requires": ["setuptools", "pbr"]}),
         ("iniconfig", "2.3.1", {}),
     ]
-    files = {}
-    for name, version, options in projects:
-        files[sdist_name(name, version)] = sdist(name, version, **options)
+    files = dict(sdist(name, version, **options) for name, version, options in projects)
     with local_index(files) as index:
         yield index.url
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 import tarfile
 from typing import TYPE_CHECKING
 
@@ -141,8 +142,9 @@ def sdist(
     `offers` the name of a module of this project that is one. `value` ends up in the
     module, `files` in the wheel only and `more` in the sdist only.
     """
+    module = re.sub("[-_.]+", "_", name).lower()
     about = {
-        "name": name,
+        "name": module,
         "version": version,
         "dependencies": list(dependencies),
         "extras": list(extras),
@@ -165,12 +167,12 @@ def sdist(
             + (f'build-backend = "{backend}"\n' if backend else own)
         ),
         "about.json": json.dumps(about),
-        f"{name}/__init__.py": f"VALUE = {value or version!r}\n",
+        f"{module}/__init__.py": f"VALUE = {value or version!r}\n",
         **({} if backend else {"tiny_backend.py": BACKEND}),
-        **({f"{name}/{offers}.py": BACKEND} if offers else {}),
+        **({f"{module}/{offers}.py": BACKEND} if offers else {}),
         **(more or {}),
     }
-    return f"{name}-{version}.tar.gz", archive(f"{name}-{version}", members)
+    return f"{module}-{version}.tar.gz", archive(f"{module}-{version}", members)
 
 
 def archive(top: str, members: Mapping[str, str]) -> bytes:
