@@ -132,7 +132,8 @@ class _Writer:
     """
 
     def __init__(self, target: Path, filename: str, limits: Limits) -> None:
-        self._target, self._filename, self._limits = target, filename, limits
+        # Texts, not paths: for many small files these are most of the work.
+        self._target, self._filename, self._limits = str(target), filename, limits
         self._kinds: dict[str, MemberKind] = {}
         self._executable: set[str] = set()
         self._bytes = 0
@@ -183,9 +184,9 @@ class _Writer:
 
     def _make_directory(self, path: str) -> None:
         self._register(path, MemberKind.DIRECTORY)
-        place = self._target / path
-        place.mkdir()
-        place.chmod(0o755)
+        place = f"{self._target}/{path}"
+        os.mkdir(place)
+        os.chmod(place, 0o755)
 
     def _register(self, path: str, kind: MemberKind) -> None:
         self._kinds[path] = kind
@@ -207,7 +208,7 @@ class _Writer:
             case MemberKind.LINK:
                 self._register(path, MemberKind.LINK)
                 self._check_link(path, member.target)
-                (self._target / path).symlink_to(member.target)
+                os.symlink(member.target, f"{self._target}/{path}")
             case MemberKind.HARD_LINK:
                 self._register(path, MemberKind.FILE)
                 self._copy(path, member.target)
@@ -219,11 +220,15 @@ class _Writer:
 
     def _create(self, path: str, executable: bool, content: IO[bytes]) -> None:
         mode = 0o755 if executable else 0o644
-        descriptor = os.open(self._target / path, _CREATE, mode)
-        with os.fdopen(descriptor, "wb") as file:
+        descriptor = os.open(f"{self._target}/{path}", _CREATE, mode)
+        try:
             os.fchmod(descriptor, mode)
             while chunk := content.read(_CHUNK):
-                file.write(chunk)
+                written = os.write(descriptor, chunk)
+                while written < len(chunk):
+                    written += os.write(descriptor, chunk[written:])
+        finally:
+            os.close(descriptor)
         if executable:
             self._executable.add(path)
 
@@ -232,8 +237,9 @@ class _Writer:
         if self._kinds.get(source) is not MemberKind.FILE or source == path:
             reason = f"{path!r} is a hard link to {target!r}, no file before it"
             raise self._refusal(reason)
-        self._grow((self._target / source).stat().st_size)
-        with (self._target / source).open("rb") as content:
+        place = f"{self._target}/{source}"
+        self._grow(os.stat(place).st_size)
+        with open(place, "rb") as content:
             self._create(path, source in self._executable, content)
 
     def _check_link(self, path: str, target: str) -> None:
