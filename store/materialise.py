@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from fromager.store.errors import ObjectMissing
-from fromager.store.staging import copy_content
+from blake3 import blake3
+
+from fromager.store.digest import Digest
+from fromager.store.errors import ObjectDamaged, ObjectMissing
 from fromager.store.tree import Directory, File, Link, encode
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fromager.store.layout import StoreLayout
 
-_SMALL: Final = 1 << 16
+_CHUNK: Final = 1 << 20
 
 
 def materialise(
@@ -27,6 +28,7 @@ def materialise(
 
     Raises:
         ObjectMissing: the pool does not hold a file of it.
+        ObjectDamaged: what the pool holds is not what it should be.
     """
     top = os.fsencode(target)
     times = (mtime * 1_000_000_000, mtime * 1_000_000_000)
@@ -59,13 +61,23 @@ def _copy(
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         descriptor = os.open(target, flags, 0o600)
         try:
-            if file.size > _SMALL:
-                copy_content(source, descriptor)
-            else:
-                os.write(descriptor, os.read(source, _SMALL))
+            _write_checked(source, descriptor, file, layout.blob(file))
             os.fchmod(descriptor, 0o755 if file.executable else 0o644)
             os.utime(descriptor, ns=times)
         finally:
             os.close(descriptor)
     finally:
         os.close(source)
+
+
+def _write_checked(source: int, target: int, file: File, blob: bytes) -> None:
+    """Copy what is in the pool, and see to it that nothing damaged is built with."""
+    hasher = blake3()
+    while chunk := os.read(source, _CHUNK):
+        hasher.update(chunk)
+        written = os.write(target, chunk)
+        while written < len(chunk):
+            written += os.write(target, chunk[written:])
+    actual = Digest(hasher.digest())
+    if actual != file.digest:
+        raise ObjectDamaged(Path(os.fsdecode(blob)), str(file.digest), str(actual))

@@ -468,3 +468,18 @@ def test_a_cache_folder_is_made(store: LocalStore) -> None:
     assert store.cache("index") == store.cache("index")
     with pytest.raises(InvalidName):
         store.cache("../x")
+
+
+def test_a_damaged_blob_is_not_built_with(store: LocalStore, tmp_path: Path) -> None:
+    with store.transaction() as transaction:
+        file = transaction.put_blob(b"content")
+        tree = Directory.of({"file": file})
+        transaction.add_tree(tree, "tree")
+    blob = store.path_of_blob(file)
+    blob.chmod(0o644)
+    blob.write_bytes(b"conTent")
+
+    with pytest.raises(ObjectDamaged) as caught:
+        store.materialise(tree, tmp_path / "copy", mtime=1)
+
+    assert str(file.digest) in str(caught.value)
