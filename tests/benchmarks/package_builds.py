@@ -89,14 +89,14 @@ async def play(store: LocalStore, target: Target, rounds: int) -> None:
         for package in packages:
             # Which of the two comes first alternates.
             if number % 2:
-                plain = call_hooks(store, package)
-                ours = await build(steps, place, package)
+                hooks = call_hooks(store, package)
+                own, sandbox = await build(steps, place, package)
             else:
-                ours = await build(steps, place, package)
-                plain = call_hooks(store, package)
+                own, sandbox = await build(steps, place, package)
+                hooks = call_hooks(store, package)
             if number:
-                row = {"round": number, "name": package.name}
-                print(json.dumps({**row, "build": ours, "hooks": plain}), flush=True)
+                row = {"own": own, "sandbox": sandbox, "hooks": hooks}
+                print(json.dumps(row), flush=True)
     await steps.end()
 
 
@@ -127,9 +127,14 @@ def known(store: LocalStore, key: Digest) -> Step:
     return Step(derivation, realisation, reused=True)
 
 
-async def build(steps: Steps, place: BuildPlace, package: Prepared) -> float:
-    """CPU seconds from a key to what is known of the wheel that was registered."""
-    before = cpu()
+async def build(
+    steps: Steps, place: BuildPlace, package: Prepared
+) -> tuple[float, float]:
+    """CPU seconds from a key to what is known of the wheel that was registered.
+
+    Those of this process, and those of the sandbox with all that ran in it.
+    """
+    own, waited = time.process_time(), children()
     subject = f"{package.name}=={package.version}"
     source, environment = package.source.derivation, package.environment.derivation
     inputs = package.source, package.environment
@@ -158,7 +163,7 @@ async def build(steps: Steps, place: BuildPlace, package: Prepared) -> float:
     path, _ = wheel_file(steps.store, step.output)
     Metadata.parse(wheel_metadata(path))
     assert not step.reused
-    return cpu() - before
+    return time.process_time() - own, children() - waited
 
 
 def call_hooks(store: LocalStore, package: Prepared) -> float:
@@ -174,7 +179,7 @@ def call_hooks(store: LocalStore, package: Prepared) -> float:
         variables = keyed_environment(
             package.epoch, {name: str(scratch.path) for name in ("TMPDIR", "TMP")}
         )
-        before = cpu()
+        before = children()
         subprocess.run(
             [str(environment / "bin/python"), "-c", HOOKS, str(out)],
             cwd=source,
@@ -183,13 +188,13 @@ def call_hooks(store: LocalStore, package: Prepared) -> float:
             stderr=subprocess.DEVNULL,
             check=True,
         )
-        return cpu() - before
+        return children() - before
 
 
-def cpu() -> float:
-    """CPU seconds of this process and of all that it has waited for."""
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
+def children() -> float:
+    """CPU seconds of all processes that this one has waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 if __name__ == "__main__":
