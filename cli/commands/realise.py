@@ -165,6 +165,7 @@ def _request(
         tuple(narrowing),
         tuple(each for file in build for each in file.constraints),
         tuple(sorted(hashes.items())),
+        require_hashes=any(file.require_hashes for file in read),
         dependencies=dependencies,
         prereleases=prereleases or any(file.prereleases for file in read),
     )

@@ -107,6 +107,7 @@ def plan_key(request: RealiseRequest, basis: Sequence[str]) -> str:
         _texts(request.constraints),
         _texts(request.build_constraints),
         [[name, list(digests)] for name, digests in request.hashes],
+        request.require_hashes,
         request.dependencies,
         request.prereleases,
         list(basis),

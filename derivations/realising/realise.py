@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name
 from fromager.derivations.errors import (
     BuildError,
     DerivationError,
+    InputError,
     ResolutionError,
     Stopped,
 )
@@ -92,6 +93,7 @@ class _Run:
         try:
             for _ in range(MOST_CORRECTIONS):
                 resolution = await self._resolve()
+                self._check_hashes(resolution)
                 built = await self._build(resolution)
                 if not self._contradictions(built):
                     return self._result(resolution, built)
@@ -126,6 +128,16 @@ class _Run:
         if request.dependencies:
             return await self.knowledge.resolve("request", wanted, self._metadata)
         return await self.knowledge.resolve("request", wanted, _needs_nothing, {})
+
+    def _check_hashes(self, resolution: Resolution) -> None:
+        """What a file of hashes does not name could be replaced by anybody."""
+        promised = {name for name, _ in self._request.hashes}
+        for pin in resolution.pins:
+            if self._request.require_hashes and pin.name not in promised:
+                raise InputError(
+                    f"{pin.name}=={pin.version} is needed, and no hash is given for it",
+                    hint="Give hashes for everything that is needed, or for nothing",
+                )
 
     async def _metadata(
         self, name: str, version: Version, release: Release

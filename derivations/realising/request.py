@@ -21,6 +21,8 @@ class RealiseRequest:
     build_constraints: tuple[GivenRequirement, ...] = ()
     hashes: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Project and the sha256 digests that its files may have, where demanded."""
+    require_hashes: bool = False
+    """Whether everything that is built on request must be among the `hashes`."""
     dependencies: bool = True
     """False: only what was asked for is built, not what it needs at run time."""
     prereleases: bool = False

@@ -264,3 +264,19 @@ def test_a_source_that_is_too_large_is_refused(place: Place, offer: Offer) -> No
     place.variables["FROMAGER_MAX_SOURCE_BYTES"] = "50000"
 
     check_error(place.run("realise", "bulky"), 1, "bulky-1.0.tar.gz")
+
+
+def test_where_hashes_are_given_all_must_be(
+    place: Place, offer: Offer, index: LocalIndex
+) -> None:
+    offer("sealed", dependencies=["unsealed"])
+    offer("unsealed")
+    lines = [f"sealed==1.0 --hash=sha256:{index.sha256('sealed-1.0.tar.gz')}"]
+    (place.folder / "r.txt").write_text("\n".join(lines))
+
+    outcome = place.run("realise", "-r", "r.txt")
+
+    check_error(outcome, 2, "unsealed==1.0", "no hash")
+    lines += [f"unsealed==1.0 --hash=sha256:{index.sha256('unsealed-1.0.tar.gz')}"]
+    (place.folder / "r.txt").write_text("\n".join(lines))
+    assert place.run("realise", "-r", "r.txt").code == 0
