@@ -106,8 +106,16 @@ def run(*command: str) -> None:
 def interpreters() -> list[str]:
     """The default interpreter, and Python 3.12 if that is another one."""
     own = sys.executable
-    other = shutil.which("python3.12")
-    return [own] if other is None or sys.version_info[:2] == (3, 12) else [own, other]
+    if sys.version_info[:2] == (3, 12):
+        return [own]
+    try:
+        # What is on PATH may be a script that chooses an interpreter, or none.
+        program = "import os, sys; print(os.path.realpath(sys.executable))"
+        command = ("python3.12", "-I", "-c", program)
+        other = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return [own]
+    return [own, other.stdout.strip()]
 
 
 @pytest.mark.parametrize("python", interpreters())
