@@ -68,7 +68,7 @@ class Derivation:
         return derived_digest(DERIVATION_CONTEXT, encode(self))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ResolvedDerivation:
     """A step whose inputs are known by content: the only one that can be built."""
 
@@ -82,7 +82,7 @@ class ResolvedDerivation:
         _check_sorted(self.inputs, f"{self.kind.value} {self.subject}: inputs")
         _check_sorted(self.options, f"{self.kind.value} {self.subject}: options")
 
-    @property
+    @cached_property
     def key(self) -> Digest:
         """The key under which realisations are looked up."""
         return derived_digest(DERIVATION_CONTEXT, encode(self))

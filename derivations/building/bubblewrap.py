@@ -7,7 +7,6 @@ import re
 import signal
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from fromager.derivations.building.canned import ETC, proc_files
@@ -163,12 +162,15 @@ def arguments(
 def _parents(spec: SandboxSpec) -> list[str]:
     """Folders that must be made for mounts and links, outermost first."""
     inside = [mount.inside for mount in spec.mounts]
+    covered = tuple(f"{top}/" for top in inside)
     found = dict.fromkeys(["/etc", "/var"])
     for place in (*inside, *(place for place, _ in spec.links)):
-        parents = PurePosixPath(place).parents
-        for parent in map(str, reversed(parents[:-1])):
-            if not any(parent == top or parent.startswith(f"{top}/") for top in inside):
+        end = place.find("/", 1)
+        while end > 0:
+            parent = place[:end]
+            if parent not in found and not f"{parent}/".startswith(covered):
                 found[parent] = None
+            end = place.find("/", end + 1)
     return list(found)
 
 

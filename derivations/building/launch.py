@@ -9,7 +9,6 @@ import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 _ADDR_NO_RANDOMIZE: Final = 0x0040000
 _ASK_PERSONALITY: Final = 0xFFFFFFFF
 _CHUNK: Final = 1 << 16
+_SIGNALS: Final = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 _GRACE: Final = 10.0
 """Seconds that killed processes are given to be gone."""
 
@@ -99,7 +99,7 @@ def spawn(
             file_actions=actions,
             setsid=True,
             setsigmask=(),
-            setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
+            setsigdef=_SIGNALS,
         )
 
 
@@ -205,8 +205,7 @@ def _wait(deadline: float | None) -> float | None:
 
 def _leaking(inherited: Sequence[int]) -> Iterator[int]:
     # What this process was itself started with and did not close.
-    for entry in Path("/proc/self/fd").iterdir():
-        number = int(entry.name)
+    for number in map(int, os.listdir("/proc/self/fd")):
         if number > 2 and number not in inherited:
             with suppress(OSError):
                 if os.get_inheritable(number):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import struct
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 
@@ -86,6 +87,7 @@ _SET_ID: Final = 0o6000
 _NETLINK: Final = 16
 
 
+@cache
 def program(machine: str) -> bytes | None:
     """The program for a machine (`uname -m`), as an array of `struct sock_filter`.
 
