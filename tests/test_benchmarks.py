@@ -1,6 +1,7 @@
 """The benchmarks measure all that a command costs, and count what it leaves behind."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from benchmarks.bench_realise import Row, summary
 from benchmarks.collect_sdists import LOCK, pin_of, read_lock
 from benchmarks.contenders import WORKLOADS
 from benchmarks.measuring import Cost
+from benchmarks.samples import Sample
+from benchmarks.samples import summary as overhead_summary
 
 TESTS: Final = Path(__file__).parent
 MEASURE: Final = """
@@ -78,6 +81,39 @@ def test_ratios_are_of_rounds_and_not_of_medians() -> None:
 
     (line,) = (x for x in text.splitlines() if x.startswith("cold  slow"))
     assert line.endswith("0.50 [0.25..0.50]  0.50 [0.25..0.50]")
+
+
+def test_a_thing_is_summed_up_by_the_least_and_the_median_of_its_samples() -> None:
+    samples = [
+        *(Sample("thing", cpu, 2 * cpu, 3_000_000, 1) for cpu in (0.5, 0.25, 4.0)),
+        Sample("other", 7.0),
+    ]
+
+    lines = [line.split() for line in overhead_summary(samples).splitlines()]
+
+    assert lines[1:] == [
+        ["thing", "3", "0.2500", "0.5000", "1.000", "3", "1"],
+        ["other", "1", "7.0000", "7.0000"],
+    ]
+
+
+def test_trivial_derivations_are_built_each_time_with_another_salt(
+    tmp_path: Path,
+) -> None:
+    for salt in ("one", "two"):
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "benchmarks.trivial_builds"),
+                *(str(tmp_path / "store"), salt, "3", "2"),
+            ],
+            env={"PYTHONPATH": str(TESTS), "PATH": os.defpath},
+            check=True,
+        )
+
+    results = tmp_path.glob("store/*-trivial-?")
+    assert sorted(path.read_text() for path in results) == [
+        f"{salt} {number}\n" for salt in ("one", "two") for number in range(3)
+    ]
 
 
 def test_the_lock_has_the_sdists_of_all_workloads() -> None:
