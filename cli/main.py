@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from fromager.cli.exit_codes import ExitCode
+from fromager.cli.global_options import accept_global_options, with_global_options
 
 if TYPE_CHECKING:
     from fromager.cli.console import Console
@@ -41,7 +42,7 @@ class LazyGroup(click.Group):
             return None
         module = import_module(f"fromager.cli.commands.{COMMANDS[name][0]}")
         command: click.Command = module.command
-        return command
+        return accept_global_options(command)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -75,21 +76,8 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     ctx.exit()
 
 
+@with_global_options
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--store", metavar="PATH", help="The store's folder (FROMAGER_STORE).")
-@click.option(
-    "--index",
-    metavar="URL",
-    multiple=True,
-    help="Package index; repeat it in order of priority (FROMAGER_INDEX_URL).",
-)
-@click.option(
-    "--config", metavar="FILE", help="Settings file instead of fromager.toml."
-)
-@click.option("--offline", is_flag=True, default=None, help="Make no request.")
-@click.option("-v", "--verbose", count=True, help="Show more: build logs as they come.")
-@click.option("-q", "--quiet", is_flag=True, help="Show results and errors only.")
-@click.option("--no-progress", is_flag=True, help="One line per event, nothing live.")
 @click.option(
     "--version",
     is_flag=True,
@@ -100,7 +88,10 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 )
 @click.pass_context
 def main_group(ctx: click.Context, /, **flags: object) -> None:
-    """Rebuild Python packages from source, in a sandbox, on a content-addressed store."""
+    """Rebuild Python packages from source, in a sandbox, on a content-addressed store.
+
+    The options below may also stand behind the command.
+    """
     ctx.obj = flags
 
 
