@@ -37,6 +37,8 @@ def show(console: Console, error: BaseException) -> None:
         console.say(f"The whole log: fromager log {subject}")
     if kept := getattr(error, "kept", None):
         console.say(f"The build folder was kept: {kept}")
+    for note in getattr(error, "__notes__", ()):
+        console.say(note)
     console.error(str(error))
     if hint := getattr(error, "hint", None):
         console.hint(hint)

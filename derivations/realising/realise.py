@@ -155,7 +155,15 @@ class _Run:
         self, resolution: Resolution
     ) -> dict[str, BuiltWheel | BaseException]:
         async def build(pin: Pin) -> BuiltWheel:
-            return await self._packages.wheel(pin.name, pin.version, pin.release, None)
+            try:
+                return await self._packages.wheel(
+                    pin.name, pin.version, pin.release, None
+                )
+            except DerivationError as error:
+                way = self._way_to(pin, resolution)
+                if len(way) > 1:
+                    error.add_note(" needs ".join(way))
+                raise
 
         tasks = [asyncio.create_task(build(pin)) for pin in resolution.pins]
         if tasks and not self._keep_going:
@@ -167,6 +175,24 @@ class _Run:
             pin.name: result
             for pin, result in zip(resolution.pins, results, strict=True)
         }
+
+    def _way_to(self, wanted: Pin, resolution: Resolution) -> tuple[str, ...]:
+        """Why a release is in the set: from what was asked for, along what needs it."""
+        pins = {pin.name: pin for pin in resolution.pins}
+        asked = sorted(
+            canonicalize_name(given.requirement.name)
+            for given in self._request.requirements
+        )
+        ways = [(pins[name],) for name in asked if name in pins]
+        seen = {way[0].name for way in ways}
+        for way in ways:
+            if way[-1].name == wanted.name:
+                return tuple(f"{pin.name}=={pin.version}" for pin in way)
+            for name in way[-1].dependencies:
+                if name not in seen:
+                    seen.add(name)
+                    ways.append((*way, pins[name]))
+        return ()
 
     def _contradictions(self, built: dict[str, BuiltWheel | BaseException]) -> bool:
         """Whether a wheel needs something else than what was resolved upon.

@@ -253,3 +253,15 @@ def test_json_tells_failures_too(place: Place, offer: Offer) -> None:
     assert [row["name"] for row in outcome.json["wheels"]] == ["told-good"]
     assert len(outcome.json["failures"]) == 1
     assert "told-bad==1.0" in outcome.json["failures"][0]
+
+
+def test_a_failure_tells_why_the_package_is_needed(place: Place, offer: Offer) -> None:
+    offer("wished", dependencies=["between-one"])
+    offer("between-one", dependencies=["broken-leaf"])
+    offer("broken-leaf", quirk="crash")
+
+    outcome = place.run("realise", "wished")
+
+    assert outcome.code == 5
+    way = "wished==1.0 needs between-one==1.0 needs broken-leaf==1.0"
+    assert way in outcome.err.splitlines()
