@@ -183,9 +183,7 @@ class _Run:
             canonicalize_name(given.requirement.name)
             for given in self._request.requirements
         )
-        ways: list[tuple[Pin, ...]] = [
-            (pins[name],) for name in asked if name in pins
-        ]
+        ways: list[tuple[Pin, ...]] = [(pins[name],) for name in asked if name in pins]
         seen = {way[0].name for way in ways}
         for way in ways:
             if way[-1].name == wanted.name:
