@@ -194,6 +194,7 @@ def _realise(
     if known is not None:
         return known
 
+    _keep_memory_together()
     from fromager.cli.progress import end_progress
     from fromager.derivations import Realiser, Steps
 
@@ -215,6 +216,19 @@ def _realise(
     if not realised.failures:
         memo.remember(plan_key(request, basis), realised, pages)
     return realised
+
+
+def _keep_memory_together() -> None:
+    """Let threads share two pools of memory.
+
+    glibc gives each thread one of its own, and none of them ever shrinks.
+    """
+    import ctypes
+
+    arena_max = -8  # M_ARENA_MAX of <malloc.h>
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(arena_max, 2)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fromager.derivations.building.compilation import compile_bytecode
 from fromager.derivations.building.environment import base_files, compose
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from fromager.derivations.derivation import ResolvedDerivation
     from fromager.derivations.realising.target import Target
     from fromager.store import Node, Transaction
+
+
+LAYOUT_URGENCY: Final = 1 << 20
+"""Somebody waits for every layout, and it takes a moment only."""
 
 
 @dataclass
@@ -68,7 +72,9 @@ class Environments:
                 name = instantiate.object_name(f"{subject}-layout")
                 return Made(transaction.add_directory(root, name, consume=True))
 
-        return await self.steps.step(derivation, (wheel,), make, builds=True)
+        return await self.steps.step(
+            derivation, (wheel,), make, urgency=lambda: LAYOUT_URGENCY
+        )
 
     async def environment(self, layouts: Mapping[str, Step]) -> Step:
         """The layouts, by `name==version`, merged into one installation."""

@@ -41,6 +41,21 @@ class WaitGraph(Generic[T]):
         if not waits:
             del self._waiting[waiter]
 
+    def weight(self, goal: T) -> int:
+        """How many goals wait for this one, directly or through others."""
+        waiters: dict[T, list[T]] = {}
+        for waiter, goals in self._waiting.items():
+            for each in goals:
+                waiters.setdefault(each, []).append(waiter)
+        seen = {goal}
+        queue = [goal]
+        for each in queue:
+            for waiter in waiters.get(each, ()):
+                if waiter not in seen:
+                    seen.add(waiter)
+                    queue.append(waiter)
+        return len(seen) - 1
+
     def _path(self, start: T, end: T) -> tuple[T, ...] | None:
         """Goals from `start` to `end` along who waits for whom, or None."""
         came_from: dict[T, T | None] = {start: None}

@@ -131,7 +131,7 @@ class KnowledgeBase:
             cached = self.client.lookup(name)
             return None if cached is None else project_releases(cached.page)
 
-        self._projects[name] = await self.steps.in_thread(look_up)
+        self._projects[name] = await self.steps.in_thread(look_up, network=True)
         seen = self.client.peek(name)
         if seen is not None:
             self.page_digests[name] = seen.digest

@@ -136,6 +136,17 @@ class Packages:
             )
         return (await self.wheel(name, version, release, needed_by)).metadata
 
+    async def prepare(self, name: str, version: Version, release: Release) -> None:
+        """Make the first environment that a release is built in, and no more.
+
+        What it is built with is no part of what was asked for, and on the way to it
+        builds wait for each other most: it may begin before versions are settled.
+        """
+        subject = f"{name}=={version}"
+        source = await self.sources.tree(name, version, release)
+        system = build_system(self.sources.member(source, "pyproject.toml"))
+        await self._environment(subject, tuple(system.requires))
+
     async def _wait(self, waiter: str | None, goal: str, work: asyncio.Task[T]) -> T:
         """What others may wait for, too: that one stops waiting must not stop it."""
         if waiter is None:
@@ -264,7 +275,7 @@ class Packages:
             lambda transaction, resolved: self._place.make(
                 build, self.steps, transaction, resolved
             ),
-            builds=True,
+            urgency=lambda: self._waits.weight(attempt.subject),
         )
         path, filename = wheel_file(self.steps.store, step.output)
         content = await self.steps.in_thread(lambda: wheel_metadata(path))

@@ -27,6 +27,7 @@ from fromager.derivations.resolution.request import Prereleases, Request
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from packaging.specifiers import SpecifierSet
     from packaging.version import Version
 
     from fromager.derivations.index.client import IndexClient
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from fromager.derivations.sources.members import Limits
     from fromager.derivations.sources.patch_folder import PatchFolder
     from fromager.store import Digest
+
+REQUEST: Final = "request"
+"""Who waits for what must be known before versions are settled."""
 
 MOST_CORRECTIONS: Final = 20
 """How often built wheels may contradict what was resolved upon."""
@@ -84,6 +88,13 @@ class _Run:
             self.knowledge,
             means.target,
             means.policy,
+        )
+
+        self._begun: dict[str, asyncio.Task[None]] = {}
+        self._exact = frozenset(
+            canonicalize_name(given.requirement.name)
+            for given in request.requirements
+            if _is_exact(given.requirement.specifier)
         )
 
     async def realise(self) -> Realised:
@@ -142,14 +153,29 @@ class _Run:
     async def _metadata(
         self, name: str, version: Version, release: Release
     ) -> Metadata:
+        if name not in self._begun:
+            self._begun[name] = asyncio.create_task(self._begin(name, version, release))
         try:
-            return await self._packages.metadata(name, version, release, None)
+            # Who waits for this is the request: it goes before what nobody waits for.
+            return await self._packages.metadata(name, version, release, REQUEST)
         except DerivationError as error:
             if isinstance(error, Stopped) or not self._keep_going:
                 raise
             # What it needs is not known. It fails again when it is built, and what
             # else was asked for is built all the same.
             return Metadata()
+
+    async def _begin(self, name: str, version: Version, release: Release) -> None:
+        """Work on a release while versions are being settled, where nothing else waits.
+
+        The version that is looked at first is mostly the one that is chosen, so what
+        it is built with is made. One that was asked for exactly is in every answer:
+        it is built. If this fails, it fails again when it is its turn.
+        """
+        if name in self._exact:
+            await self._packages.wheel(name, version, release, None)
+        else:
+            await self._packages.prepare(name, version, release)
 
     async def _build(
         self, resolution: Resolution
@@ -238,6 +264,14 @@ class _Run:
             if isinstance(result := built[pin.name], BuiltWheel)
         ]
         return Realised(tuple(wheels), failures, self._steps.done)
+
+
+def _is_exact(specifiers: SpecifierSet) -> bool:
+    """Whether one version is demanded (PEP 440)."""
+    return any(
+        each.operator in ("==", "===") and not each.version.endswith(".*")
+        for each in specifiers
+    )
 
 
 async def _needs_nothing(name: str, version: Version, release: Release) -> Metadata:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from fromager.derivations.building.sandbox import StopSignal
-from fromager.derivations.derivation import Derivation, encode, resolve_inputs
+from fromager.derivations.derivation import Derivation, Kind, encode, resolve_inputs
 from fromager.derivations.errors import Stopped
 from fromager.derivations.realising.events import (
     Reporter,
@@ -26,6 +26,7 @@ from fromager.derivations.realising.events import (
     Waiting,
 )
 from fromager.derivations.realising.instantiate import object_name
+from fromager.derivations.realising.slots import Slots
 from fromager.store import Realisation
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
     from fromager.derivations.derivation import ResolvedDerivation
     from fromager.store import Digest, LocalStore, ObjectInfo, StorePath, Transaction
+
+DOWNLOADS: Final = 8
+"""Files and pages that are fetched at once."""
 
 T = TypeVar("T")
 GRACE: Final = 3.0
@@ -85,7 +89,10 @@ class Steps:
     stop: StopSignal = field(default_factory=StopSignal)
 
     def __post_init__(self) -> None:
-        self._threads = ThreadPoolExecutor(max_workers=self.jobs + 8)
+        # Work in threads takes turns with the interpreter: more of it at once only
+        # costs memory. Who waits for a server does not work.
+        self._threads = ThreadPoolExecutor(max_workers=self.jobs + 2)
+        self._network = ThreadPoolExecutor(max_workers=DOWNLOADS)
         self._working: set[Future[Any]] = set()
         self._tasks: dict[Digest, asyncio.Task[Step]] = {}
         self.done = 0
@@ -96,7 +103,7 @@ class Steps:
         # Whatever matters is raised where it is waited for. What nobody waits for any
         # more came of that, and must not be printed by the loop.
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
-        self._slots = asyncio.Semaphore(self.jobs)
+        self._slots = Slots(self.jobs)
 
     async def end(self) -> None:
         """Wait until nothing is being done any more; `stop` hurries it."""
@@ -109,11 +116,12 @@ class Steps:
         await asyncio.gather(*tasks, return_exceptions=True)
         # Builds end as soon as they are told; who waits for a server cannot hear it.
         wait(self._working, timeout=GRACE if self.stop.is_set() else None)
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._network):
+            threads.shutdown(wait=False, cancel_futures=True)
 
-    async def in_thread(self, work: Callable[[], T]) -> T:
-        """The result of `work`, done in a thread."""
-        future = self._threads.submit(work)
+    async def in_thread(self, work: Callable[[], T], *, network: bool = False) -> T:
+        """The result of `work`, done in a thread; `network` if it waits for servers."""
+        future = (self._network if network else self._threads).submit(work)
         self._working.add(future)
         future.add_done_callback(self._working.discard)
         return await asyncio.wrap_future(future)
@@ -138,18 +146,18 @@ class Steps:
         inputs: tuple[Step, ...],
         make: Callable[[Transaction, ResolvedDerivation], Made],
         *,
-        builds: bool = False,
+        urgency: Callable[[], int] | None = None,
     ) -> Step:
         """The derivation realised: found in the store, or made by `make`.
 
-        `make` runs in a thread, holding the key's lock. `builds` means that it takes
-        one of the job slots.
+        `make` runs in a thread, holding the key's lock. With an `urgency` it takes one
+        of the job slots: it says how many others wait for it.
         """
         resolved = self.resolve(derivation, inputs)
         key = resolved.key
         if key not in self._tasks:
             self._tasks[key] = asyncio.create_task(
-                self._realise(derivation, resolved, inputs, make, builds)
+                self._realise(derivation, resolved, inputs, make, urgency)
             )
         try:
             return await asyncio.shield(self._tasks[key])
@@ -164,16 +172,18 @@ class Steps:
         resolved: ResolvedDerivation,
         inputs: tuple[Step, ...],
         make: Callable[[Transaction, ResolvedDerivation], Made],
-        builds: bool,
+        urgency: Callable[[], int] | None,
     ) -> Step:
         found = self.known(resolved.key)
         if found is not None:
             return self._reused(derivation, found)
-        slot: AbstractAsyncContextManager[object]
-        slot = self._slots if builds else nullcontext()
+        slot: AbstractAsyncContextManager[None] = nullcontext()
+        if urgency is not None:
+            slot = self._slots.slot(urgency)
         async with slot:
             return await self.in_thread(
-                lambda: self._locked(derivation, resolved, inputs, make)
+                lambda: self._locked(derivation, resolved, inputs, make),
+                network=derivation.kind is Kind.FETCH,
             )
 
     def _locked(

@@ -37,7 +37,7 @@ LINK_LIMIT: Final = 4096
 """The longest target of a symbolic link (PATH_MAX)."""
 
 _STREAM_BUFFER: Final = 1 << 18
-_IN_MEMORY: Final = 16 << 20
+_IN_MEMORY: Final = 8 << 20
 """Bytes of an unfolded archive that are held in memory."""
 
 

@@ -158,7 +158,7 @@ async def build(
         steps.resolve(question, inputs),
     )
     step = await steps.step(
-        wheel, inputs, lambda t, r: place.make(work, steps, t, r), builds=True
+        wheel, inputs, lambda t, r: place.make(work, steps, t, r), urgency=int
     )
     path, _ = wheel_file(steps.store, step.output)
     Metadata.parse(wheel_metadata(path))

@@ -113,7 +113,7 @@ async def build(
             finally:
                 log.save(steps.store, resolved)
 
-    await steps.step(derivation, (), make, builds=True)
+    await steps.step(derivation, (), make, urgency=int)
 
 
 def nix_command(folder: Path, salt: str, count: int, jobs: int) -> Sequence[str]:

@@ -42,3 +42,13 @@ def test_a_goal_may_wait_twice_for_the_same() -> None:
     waits.end("a", "b")
 
     assert waits.begin("b", "a") == ("b", "a")
+
+
+def test_the_weight_of_a_goal_counts_all_who_wait_for_it_each_once() -> None:
+    waits: WaitGraph[str] = WaitGraph()
+    waits.begin("a", "b")
+    waits.begin("b", "c")
+    waits.begin("a", "c")
+    waits.begin("d", "c")
+
+    assert [waits.weight(goal) for goal in "abcd"] == [0, 1, 3, 0]
