@@ -41,7 +41,6 @@ if TYPE_CHECKING:
         Sandbox,
         StopSignal,
         Surroundings,
-        Target,
     )
     from fromager.store import LocalStore
 
@@ -104,6 +103,14 @@ class Wiring:
         from fromager.derivations import probe
 
         return probe(self.python, store)
+
+    def known_base(
+        self, store: LocalStore, interpreter: Interpreter
+    ) -> HostBase | None:
+        """What of this machine is let in, if that was found out before and holds."""
+        from fromager.derivations import known_platform
+
+        return known_platform(interpreter, store.cache("base"), store)
 
     def base(
         self, store: LocalStore, interpreter: Interpreter, *, thorough: bool
@@ -220,18 +227,13 @@ class Wiring:
         )
 
     def means(
-        self,
-        interpreter: Interpreter,
-        base: HostBase,
-        request: RealiseRequest,
-        keep_failed: bool,
-    ) -> tuple[Target, BuildPolicy, Limits]:
-        """What is built for and how, and what sources may grow to."""
-        from fromager.derivations import BuildPolicy, Limits, Target
+        self, request: RealiseRequest, keep_failed: bool
+    ) -> tuple[BuildPolicy, Limits]:
+        """How builds are run, and what sources may grow to."""
+        from fromager.derivations import BuildPolicy, Limits
 
         timeout = self.settings.number("timeout")
         return (
-            Target(interpreter, base, self.sandbox()),
             BuildPolicy(
                 cores=self.cores,
                 timeout=timeout,

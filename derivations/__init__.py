@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fromager.derivations.building.bubblewrap import Bubblewrap, find_bubblewrap
     from fromager.derivations.building.facts import Facts, NoFacts
-    from fromager.derivations.building.platform import HostBase, Platform, host_platform
+    from fromager.derivations.building.platform import (
+        HostBase,
+        Platform,
+        host_platform,
+        known_platform,
+    )
     from fromager.derivations.building.probe import probe
     from fromager.derivations.building.sandbox import Sandbox, StopSignal
     from fromager.derivations.building.unsandboxed import UnsandboxedRunner
@@ -97,7 +102,7 @@ if TYPE_CHECKING:
 _HOME = {
     "building.bubblewrap": ("Bubblewrap", "find_bubblewrap"),
     "building.facts": ("Facts", "NoFacts"),
-    "building.platform": ("HostBase", "Platform", "host_platform"),
+    "building.platform": ("HostBase", "Platform", "host_platform", "known_platform"),
     "building.probe": ("probe",),
     "building.sandbox": ("Sandbox", "StopSignal"),
     "building.unsandboxed": ("UnsandboxedRunner",),
@@ -238,6 +243,7 @@ __all__ = [
     "find_http_settings",
     "find_indexes",
     "host_platform",
+    "known_platform",
     "last_failure",
     "open_client",
     "parse_requirement",

@@ -185,36 +185,43 @@ def _realise(
 
     stop = StopSignal()
     interpreter = wiring.interpreter(store)
-    base = wiring.base(store, interpreter, thorough=False)
+    base = wiring.known_base(store, interpreter)
     client = wiring.client(store, stop, refresh=refresh)
     patches = wiring.patches
     memo = Memo(store, client)
-    basis = wiring.basis(base, patches)
-    known = memo.recall(plan_key(request, basis))
-    if known is not None:
-        return known
+    if base is not None:
+        known = memo.recall(plan_key(request, wiring.basis(base, patches)))
+        if known is not None:
+            return known
 
     _keep_memory_together()
     from fromager.cli.progress import end_progress
-    from fromager.derivations import Realiser, Steps
+    from fromager.derivations import Realiser, Steps, Target
 
     if wiring.console.verbose:
         for note in wiring.indexes.notes:
             wiring.console.say(note)
 
-    base = wiring.base(store, interpreter, thorough=True)
-    basis = wiring.basis(base, patches)
-    target, policy, limits = wiring.means(interpreter, base, request, keep_failed)
-    level = target.sandbox.level
-    steps = Steps(store, wiring.report, wiring.jobs, level, stop=stop)
-    realiser = Realiser(client, target, policy, patches, limits, keep_going)
+    sandbox = wiring.sandbox()
+
+    def find_target() -> Target:
+        base = wiring.base(store, interpreter, thorough=True)
+        return Target(interpreter, base, sandbox)
+
+    policy, limits = wiring.means(request, keep_failed)
+    steps = Steps(store, wiring.report, wiring.jobs, sandbox.level, stop=stop)
+    realiser = Realiser(
+        client, interpreter, find_target, policy, patches, limits, keep_going
+    )
     try:
         with _stopping(stop):
             realised, pages = realiser.realise(request, steps)
     finally:
         end_progress(wiring.report)
     if not realised.failures:
-        memo.remember(plan_key(request, basis), realised, pages)
+        base = wiring.base(store, interpreter, thorough=False)
+        plan = plan_key(request, wiring.basis(base, patches))
+        memo.remember(plan, realised, pages)
     return realised
 
 

@@ -68,6 +68,22 @@ class HostBase:
     """The folders of programs, as in `PATH`."""
 
 
+def known_platform(
+    interpreter: Interpreter,
+    cache_folder: Path,
+    facts: Facts,
+    *,
+    machine: Machine = THIS_MACHINE,
+) -> HostBase | None:
+    """What `host_platform` found before, if the folders and main files are the same."""
+    record = _Memory(interpreter, cache_folder, facts).recall()
+    if record is not None:
+        watched = place_states(record["watched"], root=machine.prefix)
+        if record["quick"] == _signature(watched):
+            return _load(record)
+    return None
+
+
 def host_platform(
     interpreter: Interpreter,
     cache_folder: Path,
@@ -84,12 +100,12 @@ def host_platform(
 
     Programs are copied to a folder below `cache_folder`, once per fingerprint.
     """
+    if not thorough:
+        known = known_platform(interpreter, cache_folder, facts, machine=machine)
+        if known is not None:
+            return known
     memory = _Memory(interpreter, cache_folder, facts)
     record = memory.recall()
-    if record is not None and not thorough:
-        watched = place_states(record["watched"], root=machine.prefix)
-        if record["quick"] == _signature(watched):
-            return _load(record)
     toolchain = discover(interpreter, machine)
     sources = [p.source for p in toolchain.programs if p.source is not None]
     places = [*toolchain.folders, *toolchain.copies, *toolchain.files, *sources]

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from fromager.derivations.realising.target import BuildPolicy, Target
     from fromager.derivations.resolution.candidate import Release
     from fromager.derivations.resolution.outcome import Pin
+    from fromager.derivations.sources.project import StaticMetadata
 
 T = TypeVar("T")
 MOST_ROUNDS: Final = 4
@@ -84,6 +85,13 @@ class _Attempt:
     @property
     def inputs(self) -> tuple[Step, ...]:
         return (self.source, self.environment.step)
+
+
+def static_needs(static: StaticMetadata) -> Metadata:
+    """What a source commits to, as resolution wants it."""
+    return Metadata.from_fields(
+        static.requires_dist, static.requires_python, static.provides_extra
+    )
 
 
 @dataclass
@@ -131,9 +139,7 @@ class Packages:
         """What a release needs at run time: as its source promises, else as built."""
         static = await self.sources.metadata(name, version, release)
         if static is not None:
-            return Metadata.from_fields(
-                static.requires_dist, static.requires_python, static.provides_extra
-            )
+            return static_needs(static)
         return (await self.wheel(name, version, release, needed_by)).metadata
 
     async def prepare(self, name: str, version: Version, release: Release) -> None:

@@ -18,19 +18,20 @@ from fromager.derivations.errors import (
 from fromager.derivations.realising.environments import Environments
 from fromager.derivations.realising.events import Noted
 from fromager.derivations.realising.knowledge import KnowledgeBase
-from fromager.derivations.realising.packages import BuiltWheel, Packages
+from fromager.derivations.realising.packages import BuiltWheel, Packages, static_needs
 from fromager.derivations.realising.request import Realised, RealisedWheel
 from fromager.derivations.realising.sources import Sources
 from fromager.derivations.resolution.candidate import Metadata
 from fromager.derivations.resolution.request import Prereleases, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from packaging.specifiers import SpecifierSet
     from packaging.version import Version
 
     from fromager.derivations.index.client import IndexClient
+    from fromager.derivations.interpreter import Interpreter
     from fromager.derivations.realising.request import RealiseRequest
     from fromager.derivations.realising.steps import Steps
     from fromager.derivations.realising.target import BuildPolicy, Target
@@ -53,7 +54,10 @@ class Realiser:
     """Realises one request after the other with the same means."""
 
     client: IndexClient
-    target: Target
+    interpreter: Interpreter
+    find_target: Callable[[], Target]
+    """Gives the target; called once, in a thread, while versions are looked up: to
+    look at a whole machine takes a while."""
     policy: BuildPolicy
     patches: PatchFolder
     limits: Limits
@@ -79,17 +83,9 @@ class _Run:
     def __init__(self, means: Realiser, request: RealiseRequest, steps: Steps) -> None:
         self._request, self._steps = request, steps
         self._keep_going = means.keep_going
-        self._interpreter = means.target.interpreter
+        self._means, self._interpreter = means, means.interpreter
         self.knowledge = KnowledgeBase(steps, means.client)
-        self._packages = Packages(
-            steps,
-            Sources(steps, means.client, means.patches, means.limits),
-            Environments(steps, means.target),
-            self.knowledge,
-            means.target,
-            means.policy,
-        )
-
+        self._sources = Sources(steps, means.client, means.patches, means.limits)
         self._begun: dict[str, asyncio.Task[None]] = {}
         self._exact = frozenset(
             canonicalize_name(given.requirement.name)
@@ -101,6 +97,7 @@ class _Run:
         """All wheels of the request, resolved again whenever a wheel demands it."""
         self._steps.begin()
         self._tell_what_is_left_out()
+        self._packages = asyncio.create_task(self._make_packages())
         try:
             for _ in range(MOST_CORRECTIONS):
                 resolution = await self._resolve()
@@ -116,6 +113,17 @@ class _Run:
             raise
         finally:
             await self._steps.end()
+
+    async def _make_packages(self) -> Packages:
+        target = await self._steps.in_thread(self._means.find_target)
+        return Packages(
+            self._steps,
+            self._sources,
+            Environments(self._steps, target),
+            self.knowledge,
+            target,
+            self._means.policy,
+        )
 
     def _tell_what_is_left_out(self) -> None:
         for given in self._request.requirements:
@@ -157,7 +165,12 @@ class _Run:
             self._begun[name] = asyncio.create_task(self._begin(name, version, release))
         try:
             # Who waits for this is the request: it goes before what nobody waits for.
-            return await self._packages.metadata(name, version, release, REQUEST)
+            static = await self._sources.metadata(name, version, release)
+            if static is not None:
+                return static_needs(static)
+            packages = await self._packages
+            built = await packages.wheel(name, version, release, REQUEST)
+            return built.metadata
         except DerivationError as error:
             if isinstance(error, Stopped) or not self._keep_going:
                 raise
@@ -172,19 +185,20 @@ class _Run:
         it is built with is made. One that was asked for exactly is in every answer:
         it is built. If this fails, it fails again when it is its turn.
         """
+        packages = await self._packages
         if name in self._exact:
-            await self._packages.wheel(name, version, release, None)
+            await packages.wheel(name, version, release, None)
         else:
-            await self._packages.prepare(name, version, release)
+            await packages.prepare(name, version, release)
 
     async def _build(
         self, resolution: Resolution
     ) -> dict[str, BuiltWheel | BaseException]:
+        packages = await self._packages
+
         async def build(pin: Pin) -> BuiltWheel:
             try:
-                return await self._packages.wheel(
-                    pin.name, pin.version, pin.release, None
-                )
+                return await packages.wheel(pin.name, pin.version, pin.release, None)
             except DerivationError as error:
                 way = self._way_to(pin, resolution)
                 if len(way) > 1:
