@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fromager.store.api import ObjectInfo, Store, Transaction
+    from fromager.store.api import ObjectInfo, Store, Transaction, TreeBuilder
     from fromager.store.digest import (
         DERIVATION_CONTEXT,
         Digest,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from fromager.store.tree import Directory, File, Link, Node, from_paths
 
 _HOME = {
-    "api": ("ObjectInfo", "Store", "Transaction"),
+    "api": ("ObjectInfo", "Store", "Transaction", "TreeBuilder"),
     "digest": (
         "DERIVATION_CONTEXT",
         "Digest",
@@ -89,6 +89,7 @@ __all__ = [
     "StorePath",
     "StoreUnavailable",
     "Transaction",
+    "TreeBuilder",
     "UnsupportedFile",
     "blob_digest",
     "check_name",

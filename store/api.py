@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import IO, TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -31,6 +31,42 @@ class ObjectInfo:
     """Objects that must be there for this one to be of use, sorted."""
     registered: int
     """Seconds since the epoch, UTC."""
+
+
+class TreeBuilder(Protocol):
+    """A tree that is made file by file, by who has their content at hand.
+
+    Paths are relative, with `/` between names; folders that are implied are made.
+    """
+
+    def file(self, path: str, content: IO[bytes], *, executable: bool = False) -> File:
+        """Put a file there; the content is read to its end.
+
+        Raises:
+            UnsupportedFile: no file can have this name.
+            StoreFull, StoreUnavailable: it cannot be written.
+        """
+        ...
+
+    def same(self, path: str, other: str) -> None:
+        """Put the file that is at another path there, too."""
+        ...
+
+    def link(self, path: str, target: str) -> None:
+        """Put a symbolic link there."""
+        ...
+
+    def folder(self, path: str) -> None:
+        """Put an empty folder there, for the case that nothing comes into it."""
+        ...
+
+    def add(self) -> ObjectInfo:
+        """Add the tree to the transaction, when all is there.
+
+        Raises:
+            UnsupportedFile: two things at one place, or a name that no tree can hold.
+        """
+        ...
 
 
 class Transaction(Protocol):
@@ -80,6 +116,12 @@ class Transaction(Protocol):
         Raises:
             ObjectMissing: a file that is not held.
         """
+        ...
+
+    def build_tree(
+        self, name: str, *, references: Iterable[StorePath] = ()
+    ) -> TreeBuilder:
+        """Begin a tree whose files come one by one; it is added by its own `add`."""
         ...
 
     def put_blob(self, content: bytes, *, executable: bool = False) -> File:

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from errno import EMLINK, ENAMETOOLONG
 from pathlib import Path
 from stat import S_IMODE
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 
+from blake3 import blake3
+
+from fromager.store.digest import Digest
 from fromager.store.errors import ObjectMissing, UnsupportedFile
 from fromager.store.removal import remove_tree
 from fromager.store.tree import MAX_DEPTH, Directory, File, Link, encode
@@ -23,6 +26,8 @@ MTIME: Final = (1_000_000_000, 1_000_000_000)
 """Access and modification time of all in a store: one second after the epoch."""
 
 FOLDER_MODE: Final = 0o555
+
+_CHUNK: Final = 1 << 20
 
 
 def file_mode(file: File) -> int:
@@ -90,9 +95,7 @@ class Staging:
         self.effect("write blob")
         descriptor = self._create(target, file)
         try:
-            view = memoryview(content)
-            while view:
-                view = view[os.write(descriptor, view) :]
+            write_all(descriptor, content)
             self._settle(descriptor, file)
         finally:
             os.close(descriptor)
@@ -115,6 +118,32 @@ class Staging:
             self._settle(descriptor, file)
         finally:
             os.close(descriptor)
+
+    def write_stream(
+        self, start: bytes, rest: IO[bytes], executable: bool, target: bytes
+    ) -> File:
+        """Have a file of these bytes at `target`, hashed while it is written."""
+        self.effect("write blob")
+        hasher, size, chunk = blake3(), 0, start
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        descriptor = os.open(target, flags, 0o600)
+        try:
+            while chunk:
+                hasher.update(chunk)
+                size += len(chunk)
+                write_all(descriptor, chunk)
+                chunk = rest.read(_CHUNK)
+            file = File(Digest(hasher.digest()), executable, size)
+            os.fchmod(descriptor, file_mode(file))
+            os.utime(descriptor, ns=MTIME)
+        finally:
+            os.close(descriptor)
+        if self.holds(file):
+            os.unlink(target)
+            self.link(file, target)
+        else:
+            self.adopt(file, target)
+        return file
 
     def adopt(self, file: File, path: bytes) -> None:
         """Let a staged file stand for these bytes, which were not held before."""
@@ -258,6 +287,11 @@ def copy_content(source: int, target: int) -> None:
         offset += count
     while content := os.pread(source, 1 << 20, offset):
         offset += len(content)
-        view = memoryview(content)
-        while view:
-            view = view[os.write(target, view) :]
+        write_all(target, content)
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    """Write all of it, however little is taken at once."""
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from fromager.store.api import ObjectInfo
+from fromager.store.api import ObjectInfo, TreeBuilder
 from fromager.store.digest import blob_digest
 from fromager.store.durability import storage_error
 from fromager.store.errors import InvalidRecord, StoreError
@@ -88,6 +88,21 @@ class LocalTransaction:
             return self._add(
                 tree, name, references, lambda: Mirror(self._staging).complete(tree)
             )
+
+    def build_tree(
+        self, name: str, *, references: Iterable[StorePath] = ()
+    ) -> TreeBuilder:
+        """Begin a tree whose files come one by one."""
+        from fromager.store.tree_builder import LocalTreeBuilder
+
+        check_name(name)
+
+        def add(tree: Directory, mirror: Mirror) -> ObjectInfo:
+            with self._writing():
+                return self._add(tree, name, references, lambda: mirror.complete(tree))
+
+        self._writing()
+        return LocalTreeBuilder(self._staging, add)
 
     def put_blob(self, content: bytes, *, executable: bool = False) -> File:
         """Hold a file's bytes."""

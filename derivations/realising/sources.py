@@ -9,10 +9,11 @@ from fromager.derivations.errors import SourceError
 from fromager.derivations.realising import instantiate
 from fromager.derivations.realising.events import Noted
 from fromager.derivations.realising.steps import Made, Step, Steps
-from fromager.derivations.sources.archive import DEFAULT_LIMITS, unpack
+from fromager.derivations.sources.archive import DEFAULT_LIMITS, unpack, unpack_into
 from fromager.derivations.sources.epoch import source_date_epoch
 from fromager.derivations.sources.patch import apply_patch
 from fromager.derivations.sources.project import static_metadata
+from fromager.derivations.sources.sink import TreeSink
 from fromager.store import Directory, File, blob_digest
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from fromager.derivations.sources.members import Limits
     from fromager.derivations.sources.patch_folder import PatchFolder
     from fromager.derivations.sources.project import StaticMetadata
-    from fromager.store import Transaction
+    from fromager.store import ObjectInfo, Transaction
 
 
 @dataclass
@@ -72,21 +73,14 @@ class Sources:
         )
 
         def make(transaction: Transaction, resolved: ResolvedDerivation) -> Made:
-            store = self.steps.store
-            packed = archive.output.below(store.root) / release.filename
-            with store.scratch("source") as scratch:
-                unpacked = unpack(
-                    packed, release.filename, scratch.path / "out", self.limits
-                )
-                if patches is not None:
-                    self._apply(patches, unpacked.root)
-                output = transaction.add_directory(
-                    unpacked.root,
-                    instantiate.object_name(f"{name}-{version}-source"),
-                    consume=True,
-                )
-            epoch = source_date_epoch(unpacked.newest, None)
-            return Made(output, (("epoch", str(epoch)),))
+            root = self.steps.store.root
+            packed = archive.output.below(root) / release.filename
+            called = instantiate.object_name(f"{name}-{version}-source")
+            if patches is None:
+                output, newest = self._unpacked(transaction, packed, called)
+            else:
+                output, newest = self._patched(transaction, packed, called, patches)
+            return Made(output, (("epoch", str(source_date_epoch(newest, None))),))
 
         return await self.steps.step(derivation, inputs, make)
 
@@ -156,6 +150,24 @@ class Sources:
             )
 
         return await self.steps.step(derivation, (), make)
+
+    def _unpacked(
+        self, transaction: Transaction, packed: Path, called: str
+    ) -> tuple[ObjectInfo, int]:
+        """An archive's tree and newest time; its files are written once, into the store."""
+        builder = transaction.build_tree(called)
+        _, newest = unpack_into(TreeSink(builder), packed, packed.name, self.limits)
+        return builder.add(), newest
+
+    def _patched(
+        self, transaction: Transaction, packed: Path, called: str, patches: Step
+    ) -> tuple[ObjectInfo, int]:
+        with self.steps.store.scratch("source") as scratch:
+            place = scratch.path / "out"
+            unpacked = unpack(packed, packed.name, place, self.limits)
+            self._apply(patches, unpacked.root)
+            output = transaction.add_directory(unpacked.root, called, consume=True)
+        return output, unpacked.newest
 
     def _apply(self, patches: Step, root: Path) -> None:
         store = self.steps.store

@@ -8,9 +8,8 @@ kept of modes. The outcome does not depend on the umask, the user or the time.
 from __future__ import annotations
 
 import errno
-import os
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fromager.derivations.errors import UnsafeArchive
 from fromager.derivations.sources.members import (
@@ -21,6 +20,8 @@ from fromager.derivations.sources.members import (
     check_size,
     opened,
 )
+from fromager.derivations.sources.sink import FolderSink, Sink
+from fromager.store import UnsupportedFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,14 +34,12 @@ __all__ = [
     "metadata_files",
     "pkg_info",
     "unpack",
+    "unpack_into",
 ]
 
 DEFAULT_LIMITS: Final = Limits()
 METADATA_LIMIT: Final = 16 << 20
 """Bytes that a PKG-INFO or pyproject.toml may have."""
-
-_CHUNK: Final = 1 << 20
-_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +73,32 @@ def unpack(
             more than the limits allow.
     """
     target.mkdir()
-    writer = _Writer(target, filename, limits)
+    top, newest = unpack_into(FolderSink(target), archive, filename, limits)
+    return Unpacked(target / top, newest)
+
+
+def unpack_into(
+    sink: Sink, archive: Path, filename: str, limits: Limits = DEFAULT_LIMITS
+) -> tuple[str, int]:
+    """Unpack a source distribution; its top-level folder, and the newest time in it.
+
+    Raises:
+        UnsafeArchive: as `unpack`; the sink may have got a part of the content.
+    """
+    checker = _Checker(sink, filename, limits)
     newest = 0
     with opened(archive, filename, limits) as found:
         for member in found:
-            writer.add(member)
+            checker.add(member)
             newest = max(newest, member.mtime)
-    top = writer.top_level()
+    top = checker.top_level()
     if not top:
         raise UnsafeArchive(filename, "it is empty")
     if list(top.values()) != [MemberKind.DIRECTORY]:
         names = ", ".join(sorted(top)[:5]) + (", …" if len(top) > 5 else "")
         reason = f"one top-level folder was expected, found {names}"
         raise UnsafeArchive(filename, reason)
-    return Unpacked(target / next(iter(top)), newest)
+    return next(iter(top)), newest
 
 
 def metadata_files(
@@ -124,18 +135,16 @@ def pkg_info(archive: Path, filename: str) -> bytes | None:
     return metadata_files(archive, filename).pkg_info
 
 
-class _Writer:
-    """Writes members below a folder that nobody else writes to.
+class _Checker:
+    """Lets a sink have members that are safe.
 
-    What lies where is known from `_kinds` alone: the file system is never asked, so
-    no link can be followed.
+    What lies where is known from `_kinds` alone: the sink is never asked.
     """
 
-    def __init__(self, target: Path, filename: str, limits: Limits) -> None:
-        # Texts, not paths: for many small files these are most of the work.
-        self._target, self._filename, self._limits = str(target), filename, limits
+    def __init__(self, sink: Sink, filename: str, limits: Limits) -> None:
+        self._sink, self._filename, self._limits = sink, filename, limits
         self._kinds: dict[str, MemberKind] = {}
-        self._executable: set[str] = set()
+        self._sizes: dict[str, int] = {}
         self._bytes = 0
 
     def top_level(self) -> dict[str, MemberKind]:
@@ -156,7 +165,9 @@ class _Writer:
             raise self._refusal(f"{path!r} is there twice")
         try:
             self._make_parents(path, parts[:-1])
-            self._write(path, member)
+            self._give(path, member)
+        except UnsupportedFile as error:
+            raise self._refusal(f"{path!r} cannot name a file") from error
         except OSError as error:
             if error.errno not in (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL):
                 raise
@@ -184,9 +195,7 @@ class _Writer:
 
     def _make_directory(self, path: str) -> None:
         self._register(path, MemberKind.DIRECTORY)
-        place = f"{self._target}/{path}"
-        os.mkdir(place)
-        os.chmod(place, 0o755)
+        self._sink.folder(path)
 
     def _register(self, path: str, kind: MemberKind) -> None:
         self._kinds[path] = kind
@@ -196,7 +205,7 @@ class _Writer:
                 hint="Raise the limits for unpacking if the archive is to be trusted",
             )
 
-    def _write(self, path: str, member: Member) -> None:
+    def _give(self, path: str, member: Member) -> None:
         match member.kind:
             case MemberKind.DIRECTORY:
                 self._make_directory(path)
@@ -204,11 +213,12 @@ class _Writer:
                 self._register(path, MemberKind.FILE)
                 self._grow(member.size)
                 with member.open() as stream:
-                    self._create(path, member.executable, stream)
+                    size = self._sink.file(path, stream, executable=member.executable)
+                self._sizes[path] = size
             case MemberKind.LINK:
                 self._register(path, MemberKind.LINK)
                 self._check_link(path, member.target)
-                os.symlink(member.target, f"{self._target}/{path}")
+                self._sink.link(path, member.target)
             case MemberKind.HARD_LINK:
                 self._register(path, MemberKind.FILE)
                 self._copy(path, member.target)
@@ -218,29 +228,14 @@ class _Writer:
         self._bytes += size
         check_size(self._filename, self._bytes, self._bytes, self._limits)
 
-    def _create(self, path: str, executable: bool, content: IO[bytes]) -> None:
-        mode = 0o755 if executable else 0o644
-        descriptor = os.open(f"{self._target}/{path}", _CREATE, mode)
-        try:
-            os.fchmod(descriptor, mode)
-            while chunk := content.read(_CHUNK):
-                written = os.write(descriptor, chunk)
-                while written < len(chunk):
-                    written += os.write(descriptor, chunk[written:])
-        finally:
-            os.close(descriptor)
-        if executable:
-            self._executable.add(path)
-
     def _copy(self, path: str, target: str) -> None:
         source = "/".join(self._parts(target))
         if self._kinds.get(source) is not MemberKind.FILE or source == path:
             reason = f"{path!r} is a hard link to {target!r}, no file before it"
             raise self._refusal(reason)
-        place = f"{self._target}/{source}"
-        self._grow(os.stat(place).st_size)
-        with open(place, "rb") as content:
-            self._create(path, source in self._executable, content)
+        self._sizes[path] = self._sizes[source]
+        self._grow(self._sizes[source])
+        self._sink.same(path, source)
 
     def _check_link(self, path: str, target: str) -> None:
         """Refuse a link that could lead out of the top-level folder.
