@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from fromager.derivations.interpreter import Interpreter
 
 _NAMESPACE: Final = "platform/1"
-_FILES_NAMESPACE: Final = "platform-files/1"
+_FILES_NAMESPACE: Final = "platform-files/2"
 _CONTEXT: Final = "fromager derivations 2026-11 platform v1"
 _KEY_PROGRAMS: Final = ("cc1", "cc1plus", "collect2", "libc.so.6")
 

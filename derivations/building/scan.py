@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fromager.store import Digest
 
 _BIG: Final = 256 * 1024
-_STATUS: Final = Struct("<IQqqq")
+_STATUS: Final = Struct("<IQQqqq")
 BYTECODE: Final = "__pycache__"
 
 
@@ -32,6 +32,12 @@ class Item(NamedTuple):
     def is_link(self) -> bool:
         """Whether it is a symbolic link."""
         return stat.S_ISLNK(self.mode)
+
+    @property
+    def size(self) -> int:
+        """Bytes of its content."""
+        size: int = _STATUS.unpack(self.status)[3]
+        return size
 
     @property
     def is_executable(self) -> bool:
@@ -118,10 +124,14 @@ def contents(
     A file whose status is the `known` one is not read again.
     """
     found = {}
+    read: dict[bytes, Digest] = {}
     for item in items:
         status, digest = known.get(item.path, (b"", None))
         if digest is None or status != item.status:
-            digest = _content(item, root)
+            # Large files that are one under many names are read once.
+            digest = read.get(item.status) or _content(item, root)
+            if digest is not None and item.size >= _BIG:
+                read[item.status] = digest
         if digest is not None:
             found[item.path] = digest
     return found
@@ -134,6 +144,7 @@ def _item(path: str, status: os.stat_result) -> Item:
         mode,
         _STATUS.pack(
             mode,
+            status.st_dev,
             status.st_ino,
             status.st_size,
             status.st_mtime_ns,
@@ -146,24 +157,25 @@ def _content(item: Item, root: str) -> Digest | None:
     try:
         if item.is_link:
             return blob_digest(os.fsencode(os.readlink(root + item.path)))
-        return _file_digest(root + item.path)
+        if stat.S_ISREG(item.mode):
+            return _file_digest(root + item.path, item.size)
     except OSError:
-        return None
+        pass
+    return None
 
 
-def _file_digest(path: str) -> Digest | None:
+def _file_digest(path: str, size: int) -> Digest:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            return None
-        if status.st_size >= _BIG:
+        if size >= _BIG:
             # In pieces, and not mapped: the libraries of a machine are hundreds of
             # megabytes, and mapped pages count as this process's memory.
             return stream_digest(iter(lambda: os.read(descriptor, _BIG), b""))
-        content = bytearray()
-        while chunk := os.read(descriptor, _BIG):
-            content += chunk
-        return blob_digest(bytes(content))
+        content = os.read(descriptor, size + 1)
+        if len(content) != size:
+            # It changes while it is read.
+            rest = iter(lambda: os.read(descriptor, _BIG), b"")
+            return stream_digest((content, *rest))
+        return blob_digest(content)
     finally:
         os.close(descriptor)
