@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from fromager.store.locks import acquire, describe_holder, write_holder
+from fromager.store.memory import memory_scratch
 from fromager.store.removal import remove_tree
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ class Lease:
 
 def sweep(layout: StoreLayout) -> None:
     """Remove what dead processes left in `staging/`, `scratch/` and `leases/`."""
-    parents = (layout.staging, layout.scratch)
-    left = [place for parent in parents for place in parent.iterdir()]
+    parents = (layout.staging, layout.scratch, memory_scratch(layout))
+    left = [p for parent in parents if parent.is_dir() for p in parent.iterdir()]
     leases = {place.stem for place in left}
     leases.update(place.name for place in layout.leases.iterdir())
     if not leases:

@@ -214,12 +214,15 @@ class LocalStore:
         if self._writable:
             self._writer.touch(paths)
 
-    def scratch(self, name: str) -> Scratch:
-        """A private folder for work, removed when its context is left."""
+    def scratch(self, name: str, *, in_memory: bool = False) -> Scratch:
+        """A private folder for work, removed when its context is left.
+
+        With `in_memory` it lies there if there is enough of it.
+        """
         from fromager.store.scratch import Scratch
 
         self._require_writable()
-        return Scratch(self._layout, self._lease, name)
+        return Scratch(self._layout, self._lease, name, in_memory=in_memory)
 
     def materialise(self, tree: Directory, target: Path, *, mtime: int) -> None:
         """Write a writable private copy of a tree; see `materialise`."""

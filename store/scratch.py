@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
+from contextlib import suppress
+from errno import EXDEV
 from typing import TYPE_CHECKING, Self
 
 from fromager.store.durability import storage_error
+from fromager.store.memory import LEAST_ROOM, make_memory_scratch, memory_room
 from fromager.store.path import check_name
 from fromager.store.removal import remove_tree
 
@@ -18,14 +22,18 @@ if TYPE_CHECKING:
 
 
 class Scratch:
-    """A folder that only this user can enter, on the file system of the store.
+    """A folder that only this user can enter, on the file system of the store or,
+    if that was asked for and can be had, in memory.
 
     Used as a context manager: it is removed in the end, unless it was kept. If this
     process dies, the next one that writes to the store removes it.
     """
 
-    def __init__(self, layout: StoreLayout, lease: Lease, name: str) -> None:
+    def __init__(
+        self, layout: StoreLayout, lease: Lease, name: str, *, in_memory: bool
+    ) -> None:
         self._layout, self._lease, self._name = layout, lease, check_name(name)
+        self._memory = make_memory_scratch(layout) if in_memory else None
         self._path: Path | None = None
 
     @property
@@ -33,6 +41,16 @@ class Scratch:
         """The folder."""
         assert self._path is not None, "a scratch folder is there inside `with` only"
         return self._path
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether it lies in memory."""
+        return self._memory is not None
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it lies in memory, and that is used up but for a little."""
+        return self._memory is not None and memory_room(self._memory) < LEAST_ROOM // 2
 
     def keep(self) -> Path:
         """Move the folder to where failed builds are kept; where it lies then."""
@@ -44,16 +62,19 @@ class Scratch:
                 break
             except FileExistsError:
                 number += 1
-        # Renaming replaces the empty folder that was just claimed.
-        self._path = self.path.rename(kept)
+        try:
+            # Renaming replaces the empty folder that was just claimed.
+            self._path = self.path.rename(kept)
+        except OSError as error:
+            if error.errno != EXDEV:
+                raise
+            shutil.copytree(self.path, kept, symlinks=True, dirs_exist_ok=True)
+            remove_tree(os.fsencode(self.path))
+            self._path = kept
         return kept
 
     def __enter__(self) -> Self:
-        try:
-            folder = self._lease.place(self._layout.scratch)
-            folder.mkdir(mode=0o700)
-        except OSError as error:
-            raise storage_error(self._layout.root, error) from error
+        folder = self._in_memory() or self._on_disk()
         self._path = folder
         return self
 
@@ -63,5 +84,28 @@ class Scratch:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self.path.parent == self._layout.scratch:
+        if self.path.parent != self._layout.failed:
             remove_tree(os.fsencode(self.path))
+        if self._memory is not None:
+            with suppress(OSError):
+                self._memory.rmdir()
+
+    def _in_memory(self) -> Path | None:
+        if self._memory is None:
+            return None
+        folder = self._lease.place(self._memory)
+        try:
+            folder.mkdir(mode=0o700)
+        except OSError:
+            # Another process may have removed the empty folder that it lies in.
+            self._memory = None
+            return None
+        return folder
+
+    def _on_disk(self) -> Path:
+        try:
+            folder = self._lease.place(self._layout.scratch)
+            folder.mkdir(mode=0o700)
+        except OSError as error:
+            raise storage_error(self._layout.root, error) from error
+        return folder

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+from contextlib import suppress
 from dataclasses import dataclass
+from errno import ENOSPC
 from typing import TYPE_CHECKING, Final
 
 from fromager.derivations.building.diagnose import diagnose
@@ -23,7 +26,7 @@ from fromager.derivations.realising.history import Failure, remember_failure
 from fromager.derivations.realising.instantiate import object_name
 from fromager.derivations.realising.steps import Made, Postponed
 from fromager.derivations.sources.project import build_system
-from fromager.store import Directory
+from fromager.store import Directory, StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +42,13 @@ if TYPE_CHECKING:
 
 TAIL_BYTES: Final = 64 << 10
 TAIL_LINES: Final = 20
+SMALL_SOURCE: Final = 32 << 20
+"""Bytes up to which a source is built in memory, if there is enough of it."""
+NO_SPACE: Final = os.strerror(ENOSPC)
+
+
+class _MemoryShort(Exception):
+    """A build failed in memory, where there is little left: it goes to disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,33 +120,63 @@ class BuildPlace:
     ) -> Made:
         """Build, check and normalise a wheel, and add it.
 
+        What is small is built in memory; if that does not suffice, once more on disk.
+
         Raises:
             Postponed: the backend needs more; its answer was registered.
             BuildError: anything else than one sound wheel came out.
         """
+        tree = self._tree(build)
+        if tree.size <= SMALL_SOURCE:
+            with suppress(_MemoryShort):
+                return self._make(
+                    build, tree, steps, transaction, resolved, in_memory=True
+                )
+        return self._make(build, tree, steps, transaction, resolved, in_memory=False)
+
+    def _make(
+        self,
+        build: WheelBuild,
+        tree: Directory,
+        steps: Steps,
+        transaction: Transaction,
+        resolved: ResolvedDerivation,
+        *,
+        in_memory: bool,
+    ) -> Made:
         epoch = int(build.source.realisation.fact("epoch") or 0)
         started = steps.clock()
-        with self.store.scratch(object_name(build.subject)) as scratch:
+        name = object_name(build.subject)
+        with self.store.scratch(name, in_memory=in_memory) as scratch:
             log = BuildLog(scratch.path / "log", build.subject, self.report)
             try:
-                answer = self._run(build, scratch.path, epoch, log)
+                answer = self._run(build, tree, scratch.path, epoch, log)
                 if answer.status is HookStatus.MORE:
                     with self.store.transaction() as alone:
                         self._claim_answer(alone, build, answer, steps, started)
                     raise Postponed(answer.requires)
                 self._claim_answer(transaction, build, answer, steps, started)
                 return self._wheel(build, transaction, scratch.path, epoch)
-            except BuildError as error:
-                error.log_tail = error.log_tail or _last_lines(log.tail)
-                error.log_of = build.subject
-                self._remember_failure(build, resolved, steps.clock())
-                if self.policy.keep_failed:
-                    # The log is saved from where it lies.
-                    log.save(self.store, resolved)
-                    error.kept = str(scratch.keep())
+            except (BuildError, StoreError, OSError) as error:
+                if scratch.in_memory and (scratch.is_short or NO_SPACE in log.tail):
+                    raise _MemoryShort from error
+                if isinstance(error, BuildError):
+                    error.log_tail = error.log_tail or _last_lines(log.tail)
+                    error.log_of = build.subject
+                    self._remember_failure(build, resolved, steps.clock())
+                    if self.policy.keep_failed:
+                        # The log is saved from where it lies.
+                        log.save(self.store, resolved)
+                        error.kept = str(scratch.keep())
                 raise
             finally:
                 log.save(self.store, resolved)
+
+    def _tree(self, build: WheelBuild) -> Directory:
+        tree = self.store.tree(build.source.output)
+        if not isinstance(tree, Directory):
+            raise SourceError(f"{build.source.output} is no source tree")
+        return tree
 
     def _remember_failure(
         self, build: WheelBuild, resolved: ResolvedDerivation, now: float
@@ -147,13 +187,15 @@ class BuildPlace:
             remember_failure(self.store, name, failure)
 
     def _run(
-        self, build: WheelBuild, folder: Path, epoch: int, log: BuildLog
+        self,
+        build: WheelBuild,
+        tree: Directory,
+        folder: Path,
+        epoch: int,
+        log: BuildLog,
     ) -> HookAnswer:
         """The backend's answer; anything but a success is an error."""
         place = HookPlace.make(folder / "build")
-        tree = self.store.tree(build.source.output)
-        if not isinstance(tree, Directory):
-            raise SourceError(f"{build.source.output} is no source tree")
         self.store.materialise(tree, place.source, mtime=epoch)
         system = build_system(_read(place.source / "pyproject.toml"))
         answer = run_hook(

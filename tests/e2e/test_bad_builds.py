@@ -265,3 +265,15 @@ def test_a_failure_tells_why_the_package_is_needed(place: Place, offer: Offer) -
     assert outcome.code == 5
     way = "wished==1.0 needs between-one==1.0 needs broken-leaf==1.0"
     assert way in outcome.err.splitlines()
+
+
+def test_a_build_for_which_memory_does_not_suffice_is_done_on_disk(
+    place: Place, offer: Offer
+) -> None:
+    offer("large", quirk="memory-full")
+
+    outcome = place.run("realise", "large")
+
+    assert outcome.code == 0, outcome.err
+    assert "/.fromager/scratch/" in place.run("log", "large").out
+    check_store(place)

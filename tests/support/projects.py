@@ -76,6 +76,12 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     if QUIRK == "hang":
         print("hanging", flush=True)
         time.sleep(3600)
+    if QUIRK == "memory-full":
+        mounts = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
+        build = next(line.split()[3] for line in mounts if line.split()[4] == "/build")
+        print(build)
+        if "/.fromager/scratch/" not in build:
+            raise OSError(28, os.strerror(28))
     if QUIRK == "chatter":
         for number in range(200_000):
             print(f"line {number} of very many " + "x" * 60)
