@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 EMPTY: Final = "empty"
 _TIME: Final = (1, 1)
+_CHUNK: Final = 1 << 20
 
 
 def home_folder(folder: Path, home: str) -> Path:
@@ -93,28 +95,57 @@ def _place(homes: dict[str, Path], path: str) -> Path:
 
 
 def _copy_folder(source: Path, target: Path) -> None:
-    for path, folders, names in os.walk(source):
-        folders[:] = [name for name in folders if name != BYTECODE]
-        place = target / Path(path).relative_to(source)
-        place.mkdir(parents=True, exist_ok=True)
-        links = [name for name in folders if Path(path, name).is_symlink()]
-        for name in (*names, *links):
-            _copy(Path(path, name), place / name, follow=False)
+    pending = [(str(source), str(target))]
+    while pending:
+        folder, place = pending.pop()
+        os.makedirs(place, exist_ok=True)
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                at = f"{place}/{entry.name}"
+                if entry.is_symlink():
+                    os.symlink(os.readlink(entry.path), at)
+                elif not entry.is_dir():
+                    _copy_file(entry.path, at)
+                elif entry.name != BYTECODE:
+                    pending.append((entry.path, at))
 
 
-def _copy(source: Path, place: Path, *, follow: bool = True) -> None:
+def _copy(source: Path, place: Path) -> None:
     # `libpython3.12.so` stays a link to the file beside it.
-    beside = source.is_symlink() and "/" not in str(source.readlink())
-    if source.is_symlink() and (beside or not follow):
+    if source.is_symlink() and "/" not in str(source.readlink()):
         place.symlink_to(source.readlink())
-    elif source.is_file() and os.access(source, os.R_OK):
-        shutil.copyfile(source, place)
-        place.chmod(0o555 if source.stat().st_mode & 0o111 else 0o444)
+    else:
+        _copy_file(str(source), str(place))
+
+
+def _copy_file(source: str, place: str) -> None:
+    """Copy a regular file; what is none, or cannot be read, is left out."""
+    try:
+        reading = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        status = os.fstat(reading)
+        if not stat.S_ISREG(status.st_mode):
+            return
+        writing = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            while content := os.read(reading, _CHUNK):
+                while content:
+                    content = content[os.write(writing, content) :]
+            os.fchmod(writing, 0o555 if status.st_mode & 0o111 else 0o444)
+            os.utime(writing, _TIME)
+        finally:
+            os.close(writing)
+    finally:
+        os.close(reading)
 
 
 def _freeze(folder: Path) -> None:
-    for path, _, names in os.walk(folder, topdown=False):
-        for name in names:
-            os.utime(Path(path, name), _TIME, follow_symlinks=False)
-        Path(path).chmod(0o755 if path == str(folder) else 0o555)
+    for path, folders, names in os.walk(folder, topdown=False):
+        for name in (*folders, *names):
+            place = f"{path}/{name}"
+            if os.path.islink(place):
+                os.utime(place, _TIME, follow_symlinks=False)
+        os.chmod(path, 0o755 if path == str(folder) else 0o555)
         os.utime(path, _TIME)
