@@ -37,8 +37,10 @@ if TYPE_CHECKING:
         DerivationError,
         HashMismatch,
         InputError,
+        InputGone,
         InvalidDerivation,
         NetworkError,
+        RebuildRefused,
         ResolutionError,
         SandboxUnavailable,
         SourceError,
@@ -60,6 +62,12 @@ if TYPE_CHECKING:
     )
     from fromager.derivations.index.retries import Retries
     from fromager.derivations.interpreter import Interpreter
+    from fromager.derivations.realising.again import (
+        Conditions,
+        RebuildMeans,
+        Rebuilt,
+        build_again,
+    )
     from fromager.derivations.realising.events import (
         Event,
         LogOutput,
@@ -122,8 +130,10 @@ _HOME = {
         "DerivationError",
         "HashMismatch",
         "InputError",
+        "InputGone",
         "InvalidDerivation",
         "NetworkError",
+        "RebuildRefused",
         "ResolutionError",
         "SandboxUnavailable",
         "SourceError",
@@ -140,6 +150,7 @@ _HOME = {
     ),
     "index.retries": ("Retries",),
     "interpreter": ("Interpreter",),
+    "realising.again": ("Conditions", "RebuildMeans", "Rebuilt", "build_again"),
     "realising.events": (
         "Event",
         "LogOutput",
@@ -182,6 +193,7 @@ __all__ = [
     "BuildCycle",
     "BuildError",
     "BuildPolicy",
+    "Conditions",
     "DependencyFailed",
     "Derivation",
     "DerivationError",
@@ -197,6 +209,7 @@ __all__ = [
     "IndexClient",
     "IndexConfiguration",
     "InputError",
+    "InputGone",
     "Interpreter",
     "InvalidDerivation",
     "Kind",
@@ -213,6 +226,9 @@ __all__ = [
     "RealisedWheel",
     "Realiser",
     "Reason",
+    "RebuildMeans",
+    "RebuildRefused",
+    "Rebuilt",
     "Reporter",
     "RequirementFile",
     "ResolutionError",
@@ -235,6 +251,7 @@ __all__ = [
     "WaitGraph",
     "Waiting",
     "WheelRefused",
+    "build_again",
     "build_closure",
     "decode",
     "differences",

@@ -98,6 +98,26 @@ class WheelRefused(BuildError):
     """A backend's wheel that is not what the wheel specification demands."""
 
 
+class RebuildRefused(DerivationError):
+    """A recorded step cannot be done again here: it would not be the same step."""
+
+    def __init__(self, subject: str, reason: str, *, hint: str | None = None) -> None:
+        super().__init__(f"{subject} cannot be done again: {reason}", hint=hint)
+        self.subject, self.reason = subject, reason
+
+
+class InputGone(RebuildRefused):
+    """What a recorded step was done with is not in the store any more."""
+
+    def __init__(self, subject: str, role: str, digest: str) -> None:
+        super().__init__(
+            subject,
+            f"its {role} {digest} is not in the store",
+            hint="Realise it first; what is missing is made anew on the way",
+        )
+        self.role, self.digest = role, digest
+
+
 class BuildCycle(BuildError):
     """Packages that need each other to be built."""
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from fromager.store.local import LocalStore, open_store
     from fromager.store.path import StorePath, check_name
+    from fromager.store.reading import read_tree
     from fromager.store.realisation import (
         Realisation,
         dump_realisation,
@@ -62,6 +63,7 @@ _HOME = {
     "local": ("LocalStore", "open_store"),
     "path": ("StorePath", "check_name"),
     "scratch": ("Scratch",),
+    "reading": ("read_tree",),
     "realisation": ("Realisation", "dump_realisation", "load_realisation"),
     "tree": ("Directory", "File", "Link", "Node", "from_paths"),
 }
@@ -98,6 +100,7 @@ __all__ = [
     "from_paths",
     "load_realisation",
     "open_store",
+    "read_tree",
     "stream_digest",
 ]
 

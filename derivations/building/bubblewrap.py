@@ -81,11 +81,15 @@ class Bubblewrap:
                 status, reporting = open_pipe(held, passed)
                 descriptors = _open_files(spec, reporting, passed)
                 process = spawn(
-                    arguments(self.executable, spec, descriptors),
-                    environment={},
+                    [
+                        *spec.launch.prefix,
+                        *arguments(self.executable, spec, descriptors),
+                    ],
+                    environment=spec.launch.environment,
                     output=writing,
                     inherited=descriptors.all,
                     cores=cores,
+                    personality=spec.launch.personality,
                 )
             report = _Report(status)
             ending = follow(

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from fromager.derivations.building.sandbox import Stop
 
-_ADDR_NO_RANDOMIZE: Final = 0x0040000
 _ASK_PERSONALITY: Final = 0xFFFFFFFF
+_VARIED: Final = 0x0060000
+"""The flags for fixed addresses and for the number of an old kernel."""
 _CHUNK: Final = 1 << 16
 _SIGNALS: Final = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 _GRACE: Final = 10.0
@@ -76,12 +77,13 @@ def spawn(
     output: int,
     inherited: Sequence[int],
     cores: frozenset[int],
+    personality: int,
 ) -> int:
     """Start a process and return its id.
 
     It leads a session of its own, reads from `/dev/null`, and writes all it writes
-    to `output`; of other descriptors it gets those of `inherited` only. Address
-    space randomisation is off for it where the machine permits that.
+    to `output`; of other descriptors it gets those of `inherited` only. It has the
+    flags of personality(2) that are given where the machine permits that.
     """
     actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -91,7 +93,7 @@ def spawn(
         *((os.POSIX_SPAWN_CLOSE, number) for number in _leaking(inherited)),
     ]
     # Both are properties of a thread that its children inherit.
-    with _processors(cores), _fixed_addresses():
+    with _processors(cores), _personality(personality):
         return os.posix_spawn(
             command[0],
             list(command),
@@ -231,14 +233,14 @@ def _processors(cores: frozenset[int]) -> Iterator[None]:
 
 
 @contextmanager
-def _fixed_addresses() -> Iterator[None]:
+def _personality(flags: int) -> Iterator[None]:
     import ctypes
 
     personality = ctypes.CDLL(None).personality
     personality.argtypes = [ctypes.c_ulong]
     before = personality(_ASK_PERSONALITY)
     # Some containers forbid this; addresses are then random as everywhere else.
-    changed = before >= 0 and personality(before | _ADDR_NO_RANDOMIZE) >= 0
+    changed = before >= 0 and personality(before & ~_VARIED | flags) >= 0
     try:
         yield
     finally:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import select
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
@@ -22,6 +22,25 @@ ENVIRONMENT: Final = "/env"
 OUTPUT_LIMIT: Final = 64 * 2**20
 
 _CARGO_HOME: Final = f"{BUILD}/.cargo"
+
+
+ADDR_NO_RANDOMIZE: Final = 0x0040000
+"""A flag of personality(2): programs and their memory lie at fixed addresses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What surrounds the process that a sandbox is started by.
+
+    Nothing of it is part of a key. Checks vary it, to see what reaches a build.
+    """
+
+    prefix: tuple[str, ...] = ()
+    """A command that starts the one that follows it, such as `nice`."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables of the process that sets the sandbox up."""
+    personality: int = ADDR_NO_RANDOMIZE
+    """Flags of personality(2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +72,8 @@ class SandboxSpec:
     """Bytes of address space that each process may have; None for no limit."""
     output_limit: int = OUTPUT_LIMIT
     """Bytes of output that are passed on; what comes after is dropped."""
+    launch: Launch = field(default_factory=Launch)
+    """What it is started under."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +159,25 @@ class Sandbox(Protocol):
             SandboxUnavailable: the sandbox cannot be set up; nothing was run.
         """
         ...
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A sandbox whose commands are all started under the same conditions."""
+
+    sandbox: Sandbox
+    launch: Launch
+
+    @property
+    def level(self) -> str:
+        """That of the sandbox."""
+        return self.sandbox.level
+
+    def run(
+        self, spec: SandboxSpec, output: Callable[[bytes], None], stop: Stop
+    ) -> SandboxExit:
+        """Run a command to its end; see `Sandbox.run`."""
+        return self.sandbox.run(replace(spec, launch=self.launch), output, stop)
 
 
 def keyed_environment(epoch: int, extra: Mapping[str, str]) -> dict[str, str]:

@@ -48,7 +48,10 @@ class UnsandboxedRunner:
                 pipe, writing = open_pipe(held, passed)
                 command = [real.text(word) for word in spec.command]
                 process = spawn(
-                    with_limits(command, spec.memory, cwd=real.text(spec.cwd)),
+                    [
+                        *spec.launch.prefix,
+                        *with_limits(command, spec.memory, cwd=real.text(spec.cwd)),
+                    ],
                     environment={
                         name: real.text(value)
                         for name, value in spec.environment.items()
@@ -56,6 +59,7 @@ class UnsandboxedRunner:
                     output=writing,
                     inherited=(),
                     cores=cores,
+                    personality=spec.launch.personality,
                 )
             ending = follow(
                 process,

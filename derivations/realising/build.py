@@ -9,24 +9,21 @@ from dataclasses import dataclass
 from errno import ENOSPC
 from typing import TYPE_CHECKING, Final
 
-from fromager.derivations.building.diagnose import diagnose
-from fromager.derivations.building.hooks import (
-    HookAnswer,
-    HookPlace,
-    HookRequest,
-    HookStatus,
-    run_hook,
-)
+from fromager.derivations.building.hooks import HookAnswer, HookStatus
 from fromager.derivations.building.sandbox import keyed_environment
 from fromager.derivations.building.scripts import runner_digest
-from fromager.derivations.building.wheel import inspect_wheel, normalise
-from fromager.derivations.errors import BuildError, SourceError, Stopped, WheelRefused
+from fromager.derivations.errors import BuildError
+from fromager.derivations.realising.backend import (
+    BackendCall,
+    call_backend,
+    source_tree,
+    take_wheel,
+)
 from fromager.derivations.realising.events import LogOutput
 from fromager.derivations.realising.history import Failure, remember_failure
 from fromager.derivations.realising.instantiate import object_name
 from fromager.derivations.realising.steps import Made, Postponed
-from fromager.derivations.sources.project import build_system
-from fromager.store import Directory, StoreError
+from fromager.store import StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +35,7 @@ if TYPE_CHECKING:
     from fromager.derivations.realising.events import Reporter
     from fromager.derivations.realising.steps import Step, Steps
     from fromager.derivations.realising.target import BuildPolicy, Target
-    from fromager.store import LocalStore, Transaction
+    from fromager.store import LocalStore, Scratch, StorePath, Transaction
 
 TAIL_BYTES: Final = 64 << 10
 TAIL_LINES: Final = 20
@@ -47,7 +44,7 @@ SMALL_SOURCE: Final = 32 << 20
 NO_SPACE: Final = os.strerror(ENOSPC)
 
 
-class _MemoryShort(Exception):
+class MemoryShort(Exception):
     """A build failed in memory, where there is little left: it goes to disk."""
 
 
@@ -93,8 +90,12 @@ class BuildLog:
         """Keep it in the store, compressed; once, when nothing more is written."""
         if self._file.closed:
             return
-        self._file.close()
+        self.close()
         store.save_log(key.key, self._path)
+
+    def close(self) -> None:
+        """Nothing more is written."""
+        self._file.close()
 
 
 @dataclass
@@ -126,18 +127,14 @@ class BuildPlace:
             Postponed: the backend needs more; its answer was registered.
             BuildError: anything else than one sound wheel came out.
         """
-        tree = self._tree(build)
-        if tree.size <= SMALL_SOURCE:
-            with suppress(_MemoryShort):
-                return self._make(
-                    build, tree, steps, transaction, resolved, in_memory=True
-                )
-        return self._make(build, tree, steps, transaction, resolved, in_memory=False)
+        if is_small(self.store, build.source.output):
+            with suppress(MemoryShort):
+                return self._make(build, steps, transaction, resolved, in_memory=True)
+        return self._make(build, steps, transaction, resolved, in_memory=False)
 
     def _make(
         self,
         build: WheelBuild,
-        tree: Directory,
         steps: Steps,
         transaction: Transaction,
         resolved: ResolvedDerivation,
@@ -150,7 +147,7 @@ class BuildPlace:
         with self.store.scratch(name, in_memory=in_memory) as scratch:
             log = BuildLog(scratch.path / "log", build.subject, self.report)
             try:
-                answer = self._run(build, tree, scratch.path, epoch, log)
+                answer = self._run(build, scratch.path, epoch, log)
                 if answer.status is HookStatus.MORE:
                     with self.store.transaction() as alone:
                         self._claim_answer(alone, build, answer, steps, started)
@@ -158,10 +155,10 @@ class BuildPlace:
                 self._claim_answer(transaction, build, answer, steps, started)
                 return self._wheel(build, transaction, scratch.path, epoch)
             except (BuildError, StoreError, OSError) as error:
-                if scratch.in_memory and (scratch.is_short or NO_SPACE in log.tail):
-                    raise _MemoryShort from error
+                if lacks_memory(scratch, log.tail):
+                    raise MemoryShort from error
                 if isinstance(error, BuildError):
-                    error.log_tail = error.log_tail or _last_lines(log.tail)
+                    error.log_tail = error.log_tail or last_lines(log.tail)
                     error.log_of = build.subject
                     self._remember_failure(build, resolved, steps.clock())
                     if self.policy.keep_failed:
@@ -172,12 +169,6 @@ class BuildPlace:
             finally:
                 log.save(self.store, resolved)
 
-    def _tree(self, build: WheelBuild) -> Directory:
-        tree = self.store.tree(build.source.output)
-        if not isinstance(tree, Directory):
-            raise SourceError(f"{build.source.output} is no source tree")
-        return tree
-
     def _remember_failure(
         self, build: WheelBuild, resolved: ResolvedDerivation, now: float
     ) -> None:
@@ -187,44 +178,26 @@ class BuildPlace:
             remember_failure(self.store, name, failure)
 
     def _run(
-        self,
-        build: WheelBuild,
-        tree: Directory,
-        folder: Path,
-        epoch: int,
-        log: BuildLog,
+        self, build: WheelBuild, folder: Path, epoch: int, log: BuildLog
     ) -> HookAnswer:
         """The backend's answer; anything but a success is an error."""
-        place = HookPlace.make(folder / "build")
-        self.store.materialise(tree, place.source, mtime=epoch)
-        system = build_system(_read(place.source / "pyproject.toml"))
-        answer = run_hook(
-            self.target.sandbox,
-            self.target.base,
-            place,
-            build.environment.output.below(self.store.root),
-            HookRequest(
-                operation="wheel",
-                backend=system.backend,
-                backend_path=system.backend_path,
-                accept=build.accepted,
+        return call_backend(
+            self.store,
+            self.target,
+            self.policy,
+            BackendCall(
+                build.subject,
+                "wheel",
+                build.source.output,
+                build.environment.output,
+                build.accepted,
+                keyed_environment(epoch, self.policy.variables),
+                epoch,
             ),
-            environment=keyed_environment(epoch, self.policy.variables),
-            cores=self.policy.cores,
-            timeout=self.policy.timeout,
-            output=log,
+            folder / "build",
+            log=log,
+            log_tail=lambda: log.tail,
             stop=self.stop,
-        )
-        if answer.status in (HookStatus.DONE, HookStatus.MORE):
-            return answer
-        if answer.status is HookStatus.STOPPED:
-            raise Stopped(f"{build.subject}: {answer.reason}")
-        diagnosis = diagnose(log.tail)
-        reason = answer.reason
-        if diagnosis is not None:
-            reason = f"{reason}: {diagnosis.cause}"
-        raise BuildError(
-            build.subject, reason, hint=diagnosis.hint if diagnosis else None
         )
 
     def _claim_answer(
@@ -247,34 +220,22 @@ class BuildPlace:
     def _wheel(
         self, build: WheelBuild, transaction: Transaction, folder: Path, epoch: int
     ) -> Made:
-        out = folder / "build" / "out"
-        wheels = sorted(out.glob("*.whl"))
-        if len(wheels) != 1:
-            found = ", ".join(wheel.name for wheel in wheels) or "none"
-            raise WheelRefused(
-                build.subject, f"its backend must write one wheel, it wrote {found}"
-            )
-        # Its content is checked on the way into the normal form.
-        inspect_wheel(wheels[0], name=build.name, version=build.version)
-        tree = folder / "wheel"
-        tree.mkdir()
-        try:
-            digests = normalise(wheels[0], tree / wheels[0].name, epoch=epoch)
-        except WheelRefused as error:
-            raise WheelRefused(build.subject, error.reason, hint=error.hint) from error
+        out, tree = folder / "build" / "out", folder / "wheel"
+        facts = take_wheel(build.name, build.version, out, tree, epoch=epoch)
         name = object_name(f"{build.name}-{build.version}-wheel")
-        output = transaction.add_directory(tree, name, consume=True)
-        facts = (
-            ("content_sha256", digests.content_sha256),
-            ("raw_sha256", digests.raw_sha256),
-            ("sha256", digests.sha256),
-        )
-        return Made(output, facts)
+        return Made(transaction.add_directory(tree, name, consume=True), facts)
 
 
-def _read(path: Path) -> bytes | None:
-    return path.read_bytes() if path.is_file() else None
+def is_small(store: LocalStore, source: StorePath) -> bool:
+    """Whether a source is built in memory, if there is enough of it."""
+    return source_tree(store, source).size <= SMALL_SOURCE
 
 
-def _last_lines(text: str) -> tuple[str, ...]:
+def lacks_memory(scratch: Scratch, log_tail: str) -> bool:
+    """Whether a build that failed may have done so for want of memory."""
+    return scratch.in_memory and (scratch.is_short or NO_SPACE in log_tail)
+
+
+def last_lines(text: str) -> tuple[str, ...]:
+    """The end of a log, as errors carry it."""
     return tuple(text.rstrip().splitlines()[-TAIL_LINES:])

@@ -16,10 +16,12 @@ from fromager.store import Directory, File, Link, blob_digest, from_paths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
+    from fromager.derivations.building.sandbox import Stop
     from fromager.derivations.derivation import ResolvedDerivation
     from fromager.derivations.realising.target import Target
-    from fromager.store import Node, Transaction
+    from fromager.store import LocalStore, Node, StorePath, Transaction
 
 
 LAYOUT_URGENCY: Final = 1 << 20
@@ -36,9 +38,7 @@ class Environments:
     def __post_init__(self) -> None:
         self._script = compiler_digest()
         self._base_files = base_files(self.target.interpreter)
-        self._base = from_paths(
-            (path, _node(content)) for path, content in self._base_files.items()
-        )
+        self._base = base_tree(self._base_files)
 
     async def layout(self, subject: str, wheel: Step, filename: str) -> Step:
         """A wheel unpacked as it would be installed, with bytecode."""
@@ -57,18 +57,8 @@ class Environments:
             with store.scratch("layout") as scratch:
                 root = scratch.path / "env"
                 root.mkdir()
-                install_wheel(
-                    wheel.output.below(store.root) / filename,
-                    root,
-                    Scheme.of(interpreter),
-                )
-                compile_bytecode(
-                    self.target.sandbox,
-                    self.target.base,
-                    interpreter,
-                    root,
-                    self.steps.stop,
-                )
+                packed = wheel.output.below(store.root) / filename
+                lay_out(self.target, packed, root, self.steps.stop)
                 name = instantiate.object_name(f"{subject}-layout")
                 return Made(transaction.add_directory(root, name, consume=True))
 
@@ -87,12 +77,10 @@ class Environments:
         )
 
         def make(transaction: Transaction, resolved: ResolvedDerivation) -> Made:
-            trees = []
-            for name, step in sorted(layouts.items()):
-                tree = self.steps.store.tree(step.output)
-                if not isinstance(tree, Directory):
-                    raise SourceError(f"{step.output} is no layout")
-                trees.append((name, tree))
+            trees = [
+                (name, layout_tree(self.steps.store, step.output))
+                for name, step in sorted(layouts.items())
+            ]
             for content in self._base_files.values():
                 if isinstance(content, bytes):
                     transaction.put_blob(content)
@@ -100,6 +88,25 @@ class Environments:
             return Made(transaction.add_tree(tree, "environment"))
 
         return await self.steps.step(derivation, tuple(layouts.values()), make)
+
+
+def lay_out(target: Target, wheel: Path, root: Path, stop: Stop) -> None:
+    """Do what a `layout` derivation says: install a wheel into an empty folder."""
+    install_wheel(wheel, root, Scheme.of(target.interpreter))
+    compile_bytecode(target.sandbox, target.base, target.interpreter, root, stop)
+
+
+def layout_tree(store: LocalStore, layout: StorePath) -> Directory:
+    """What a layout holds."""
+    tree = store.tree(layout)
+    if not isinstance(tree, Directory):
+        raise SourceError(f"{layout} is no layout")
+    return tree
+
+
+def base_tree(files: Mapping[str, bytes | str]) -> Directory:
+    """The tree of what every environment has; see `base_files`."""
+    return from_paths((path, _node(content)) for path, content in files.items())
 
 
 def _node(content: bytes | str) -> Node:

@@ -7,9 +7,14 @@ bytes than before: it is part of every key that the recipe makes.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from fromager.derivations.derivation import Derivation, Kind, Value
+from fromager.derivations.derivation import (
+    Derivation,
+    Kind,
+    ResolvedDerivation,
+    Value,
+)
 from fromager.derivations.versions import (
     ENVIRONMENT_RECIPE,
     FETCH_RECIPE,
@@ -25,6 +30,9 @@ if TYPE_CHECKING:
 
     from fromager.derivations.interpreter import Interpreter
     from fromager.store import Digest
+
+
+_QUESTION: Final = "get_requires_for_build_wheel"
 
 
 def fetch(filename: str, sha256: str, urls: Sequence[str]) -> Derivation:
@@ -130,9 +138,20 @@ def requires(
         subject,
         f"{REQUIRES_RECIPE} {build['runner']}",
         inputs=(("environment", environment), ("source", source)),
-        options=tuple(
-            sorted({**build, "hook": "get_requires_for_build_wheel"}.items())
-        ),
+        options=tuple(sorted({**build, "hook": _QUESTION}.items())),
+    )
+
+
+def question_of(wheel: ResolvedDerivation) -> ResolvedDerivation:
+    """The `requires` derivation that the process of a `wheel` derivation answers."""
+    options = {k: v for k, v in wheel.options if k != "normalisation"}
+    options["hook"] = _QUESTION
+    return ResolvedDerivation(
+        Kind.REQUIRES,
+        wheel.subject,
+        f"{REQUIRES_RECIPE} {options.get('runner')}",
+        wheel.inputs,
+        tuple(sorted(options.items())),
     )
 
 

@@ -4,6 +4,27 @@ from __future__ import annotations
 
 from fromager.derivations import versions
 from fromager.derivations.building.scripts import compiler_digest, runner_digest
+from fromager.derivations.derivation import Kind
+
+
+def recipe_of(kind: Kind) -> str | None:
+    """The recipe by which steps of a kind are done; None if there is none."""
+    match kind:
+        case Kind.FETCH:
+            return versions.FETCH_RECIPE
+        case Kind.PATCH_SET:
+            return versions.PATCH_SET_RECIPE
+        case Kind.SOURCE:
+            return versions.SOURCE_RECIPE
+        case Kind.ENVIRONMENT:
+            return versions.ENVIRONMENT_RECIPE
+        case Kind.LAYOUT:
+            return f"{versions.LAYOUT_RECIPE} {compiler_digest()}"
+        case Kind.REQUIRES:
+            return f"{versions.REQUIRES_RECIPE} {runner_digest()}"
+        case Kind.WHEEL:
+            return f"{versions.WHEEL_RECIPE} {runner_digest()}"
+    return None
 
 
 def recipe_versions() -> tuple[str, ...]:

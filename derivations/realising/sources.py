@@ -17,6 +17,7 @@ from fromager.derivations.sources.sink import TreeSink
 from fromager.store import Directory, File, blob_digest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from packaging.version import Version
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
     from fromager.derivations.derivation import ResolvedDerivation
     from fromager.derivations.index.client import IndexClient
     from fromager.derivations.resolution.candidate import Release
+    from fromager.derivations.sources.archive import Unpacked
     from fromager.derivations.sources.members import Limits
     from fromager.derivations.sources.patch_folder import PatchFolder
     from fromager.derivations.sources.project import StaticMetadata
-    from fromager.store import ObjectInfo, Transaction
+    from fromager.store import LocalStore, ObjectInfo, StorePath, Transaction
 
 
 @dataclass
@@ -80,7 +82,7 @@ class Sources:
                 output, newest = self._unpacked(transaction, packed, called)
             else:
                 output, newest = self._patched(transaction, packed, called, patches)
-            return Made(output, (("epoch", str(source_date_epoch(newest, None))),))
+            return Made(output, source_facts(newest))
 
         return await self.steps.step(derivation, inputs, make)
 
@@ -162,17 +164,38 @@ class Sources:
     def _patched(
         self, transaction: Transaction, packed: Path, called: str, patches: Step
     ) -> tuple[ObjectInfo, int]:
-        with self.steps.store.scratch("source") as scratch:
+        store = self.steps.store
+        with store.scratch("source") as scratch:
             place = scratch.path / "out"
-            unpacked = unpack(packed, packed.name, place, self.limits)
-            self._apply(patches, unpacked.root)
+            contents = read_patches(store, patches.output)
+            unpacked = prepare_source(packed, place, contents, self.limits)
             output = transaction.add_directory(unpacked.root, called, consume=True)
         return output, unpacked.newest
 
-    def _apply(self, patches: Step, root: Path) -> None:
-        store = self.steps.store
-        tree = store.tree(patches.output)
-        if not isinstance(tree, Directory):
-            raise SourceError(f"{patches.output} is no set of patches")
-        for name, _ in tree.entries:
-            apply_patch(root, store.read_file(patches.output, name), name)
+
+def prepare_source(
+    archive: Path, folder: Path, patches: Iterable[tuple[str, bytes]], limits: Limits
+) -> Unpacked:
+    """Do what a `source` derivation says: unpack an archive into a folder, patch it.
+
+    `patches` are names and contents, in the order in which they are applied.
+    """
+    unpacked = unpack(archive, archive.name, folder, limits)
+    for name, content in patches:
+        apply_patch(unpacked.root, content, name)
+    return unpacked
+
+
+def source_facts(newest: int) -> tuple[tuple[str, str], ...]:
+    """What is recorded of a source whose newest file has this time."""
+    return (("epoch", str(source_date_epoch(newest, None))),)
+
+
+def read_patches(
+    store: LocalStore, patches: StorePath
+) -> tuple[tuple[str, bytes], ...]:
+    """The names and contents of a set of patches, in order."""
+    tree = store.tree(patches)
+    if not isinstance(tree, Directory):
+        raise SourceError(f"{patches} is no set of patches")
+    return tuple((name, store.read_file(patches, name)) for name, _ in tree.entries)

@@ -1,0 +1,150 @@
+"""A backend run on a source in an environment, and the wheel that it wrote.
+
+What a build and a repetition of it have in common: one recipe, so that a difference
+between their outputs never comes of two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fromager.derivations.building.diagnose import diagnose
+from fromager.derivations.building.hooks import (
+    HookAnswer,
+    HookPlace,
+    HookRequest,
+    HookStatus,
+    run_hook,
+)
+from fromager.derivations.building.wheel import inspect_wheel, normalise
+from fromager.derivations.errors import BuildError, SourceError, Stopped, WheelRefused
+from fromager.derivations.sources.project import build_system
+from fromager.store import Directory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from packaging.version import Version
+
+    from fromager.derivations.building.hooks import Operation
+    from fromager.derivations.building.sandbox import Stop
+    from fromager.derivations.realising.target import BuildPolicy, Target
+    from fromager.store import LocalStore, StorePath
+
+
+@dataclass(frozen=True, slots=True)
+class BackendCall:
+    """What a backend is asked for, and what it is given."""
+
+    subject: str
+    """`stevedore==5.10.0`."""
+    operation: Operation
+    source: StorePath
+    environment: StorePath
+    accepted: tuple[str, ...]
+    """Requirements that the backend may answer with: the environment holds them."""
+    variables: Mapping[str, str]
+    """All environment variables that the key covers."""
+    epoch: int
+    """The time of all files of the source, seconds since 1970."""
+    config_settings: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+
+
+def source_tree(store: LocalStore, source: StorePath) -> Directory:
+    """What a source holds."""
+    tree = store.tree(source)
+    if not isinstance(tree, Directory):
+        raise SourceError(f"{source} is no source tree")
+    return tree
+
+
+def leave_source(folder: Path) -> None:
+    """Do nothing with a source before the backend sees it."""
+
+
+def call_backend(
+    store: LocalStore,
+    target: Target,
+    policy: BuildPolicy,
+    call: BackendCall,
+    folder: Path,
+    *,
+    log: Callable[[bytes], None],
+    log_tail: Callable[[], str],
+    stop: Stop,
+    prepare: Callable[[Path], None] = leave_source,
+) -> HookAnswer:
+    """The backend's answer, run in a private folder, which is made.
+
+    Raises:
+        BuildError: anything but a success, or the wish for more requirements.
+        Stopped: `stop` was set.
+    """
+    place = HookPlace.make(folder)
+    store.materialise(source_tree(store, call.source), place.source, mtime=call.epoch)
+    prepare(place.source)
+    system = build_system(_read(place.source / "pyproject.toml"))
+    answer = run_hook(
+        target.sandbox,
+        target.base,
+        place,
+        call.environment.below(store.root),
+        HookRequest(
+            operation=call.operation,
+            backend=system.backend,
+            backend_path=system.backend_path,
+            accept=call.accepted,
+            config_settings=call.config_settings,
+        ),
+        environment=call.variables,
+        cores=policy.cores,
+        timeout=policy.timeout,
+        output=log,
+        stop=stop,
+    )
+    if answer.status in (HookStatus.DONE, HookStatus.MORE):
+        return answer
+    if answer.status is HookStatus.STOPPED:
+        raise Stopped(f"{call.subject}: {answer.reason}")
+    diagnosis = diagnose(log_tail())
+    reason = answer.reason
+    if diagnosis is not None:
+        reason = f"{reason}: {diagnosis.cause}"
+    raise BuildError(call.subject, reason, hint=diagnosis.hint if diagnosis else None)
+
+
+def take_wheel(
+    name: str, version: Version, out: Path, target: Path, *, epoch: int
+) -> tuple[tuple[str, str], ...]:
+    """Check the one wheel that a backend left in `out`, and write it to `target`.
+
+    It is in normal form there; gives what is recorded of it.
+
+    Raises:
+        WheelRefused: there is none, there are several, or it is malformed.
+    """
+    subject = f"{name}=={version}"
+    wheels = sorted(out.glob("*.whl"))
+    if len(wheels) != 1:
+        found = ", ".join(wheel.name for wheel in wheels) or "none"
+        raise WheelRefused(
+            subject, f"its backend must write one wheel, it wrote {found}"
+        )
+    # Its content is checked on the way into the normal form.
+    inspect_wheel(wheels[0], name=name, version=version)
+    target.mkdir()
+    try:
+        digests = normalise(wheels[0], target / wheels[0].name, epoch=epoch)
+    except WheelRefused as error:
+        raise WheelRefused(subject, error.reason, hint=error.hint) from error
+    return (
+        ("content_sha256", digests.content_sha256),
+        ("raw_sha256", digests.raw_sha256),
+        ("sha256", digests.sha256),
+    )
+
+
+def _read(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
