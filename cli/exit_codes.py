@@ -11,6 +11,8 @@ class ExitCode(IntEnum):
     """Something failed that none of the others says, such as a download."""
     USAGE = 2
     """The command line, a requirement or a settings file cannot be read."""
+    DIFFERENT = 2
+    """Builds of one thing, or two things that were compared, are not the same."""
     UNTRUSTED = 3
     """Somebody's claim is not trusted."""
     IMPOSSIBLE = 4

@@ -21,6 +21,8 @@ COMMANDS: Final = {
     "realise": ("realise", "Build requirements from source, and print store paths."),
     "log": ("log", "Print the log of a build."),
     "why-rebuilt": ("why_rebuilt", "Say which inputs changed since the last build."),
+    "check": ("check", "Build again what was built, and compare."),
+    "diff": ("diff", "Say what differs between two outputs, and why."),
     "store": ("store", "Look into the store."),
     "derivation": ("derivation", "Look at derivations, and compare them."),
     "config": ("config", "Show the settings in force, and where they come from."),

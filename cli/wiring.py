@@ -9,7 +9,7 @@ import os
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from fromager.derivations import (
         BuildPolicy,
+        Clues,
         Facts,
         HostBase,
         HttpIndexClient,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         PatchFolder,
         Platform,
         RealiseRequest,
+        RebuildMeans,
         Reporter,
         Sandbox,
         StopSignal,
@@ -148,6 +150,66 @@ class Wiring:
         from fromager.derivations import find_bubblewrap
 
         return find_bubblewrap(self.environ.get("PATH", ""))
+
+    def sandbox_of(self, level: str) -> Sandbox:
+        """The sandbox of a level that was recorded."""
+        from fromager.derivations import UnsandboxedRunner, find_bubblewrap
+
+        if level == "none":
+            return UnsandboxedRunner()
+        return find_bubblewrap(self.environ.get("PATH", ""))
+
+    def rebuild_means(
+        self, store: LocalStore, stop: StopSignal, *, keep_failed: bool = False
+    ) -> RebuildMeans:
+        """What recorded steps are done again with, each on the target of its own."""
+        import time
+
+        from fromager.derivations import (
+            BuildPolicy,
+            Limits,
+            RebuildMeans,
+            Target,
+            probe,
+        )
+
+        @cache
+        def find_target(executable: str | None, level: str) -> Target:
+            interpreter = probe(executable or self.python, store)
+            base = self.base(store, interpreter, thorough=True)
+            return Target(interpreter, base, self.sandbox_of(level))
+
+        return RebuildMeans(
+            store,
+            find_target,
+            None,
+            BuildPolicy(
+                cores=self.cores,
+                timeout=self.settings.number("timeout"),
+                keep_failed=keep_failed,
+            ),
+            Limits(
+                total_bytes=self.settings.number("max-source-bytes") or 0,
+                files=self.settings.number("max-source-files") or 0,
+            ),
+            self.report,
+            stop,
+            time.time,
+        )
+
+    @cached_property
+    def clues(self) -> Clues:
+        """What in an output can only come from this machine."""
+        import socket
+
+        from fromager.derivations import known_words
+
+        return known_words(
+            host=socket.gethostname(),
+            user=self.environ.get("USER") or self.environ.get("LOGNAME") or "",
+            home=str(Path.home()),
+            kernel=os.uname().release,
+        )
 
     @cached_property
     def indexes(self) -> IndexConfiguration:

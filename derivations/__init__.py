@@ -21,6 +21,37 @@ if TYPE_CHECKING:
     from fromager.derivations.building.probe import probe
     from fromager.derivations.building.sandbox import Sandbox, StopSignal
     from fromager.derivations.building.unsandboxed import UnsandboxedRunner
+    from fromager.derivations.checking.check import Checker, overall
+    from fromager.derivations.checking.variations import (
+        Surrounding,
+        Variation,
+        look_around,
+    )
+    from fromager.derivations.checking.verdict import (
+        Reach,
+        Round,
+        State,
+        VariationOutcome,
+        Verdict,
+        judge,
+    )
+    from fromager.derivations.comparing.causes import (
+        EXPLANATIONS,
+        Cause,
+        Explanation,
+    )
+    from fromager.derivations.comparing.compare import compare
+    from fromager.derivations.comparing.contents import Contents, open_contents
+    from fromager.derivations.comparing.diffoscope import diffoscope
+    from fromager.derivations.comparing.page import html_page
+    from fromager.derivations.comparing.report import (
+        Finding,
+        MemberDifference,
+        Report,
+        Sameness,
+    )
+    from fromager.derivations.comparing.summary import summary, verdict
+    from fromager.derivations.comparing.tokens import Clues, known_words
     from fromager.derivations.comparison import Difference, differences
     from fromager.derivations.derivation import (
         Derivation,
@@ -62,12 +93,7 @@ if TYPE_CHECKING:
     )
     from fromager.derivations.index.retries import Retries
     from fromager.derivations.interpreter import Interpreter
-    from fromager.derivations.realising.again import (
-        Conditions,
-        RebuildMeans,
-        Rebuilt,
-        build_again,
-    )
+    from fromager.derivations.realising.again import build_again
     from fromager.derivations.realising.events import (
         Event,
         LogOutput,
@@ -84,17 +110,25 @@ if TYPE_CHECKING:
         Failure,
         Reason,
         build_closure,
+        build_steps,
+        compare_inputs,
         last_failure,
         why_rebuilt,
     )
     from fromager.derivations.realising.memo import Memo, plan_key
     from fromager.derivations.realising.realise import Realiser
+    from fromager.derivations.realising.rebuilding import (
+        Conditions,
+        RebuildMeans,
+        Rebuilt,
+    )
     from fromager.derivations.realising.recipes import recipe_versions
     from fromager.derivations.realising.request import (
         Realised,
         RealisedWheel,
         RealiseRequest,
     )
+    from fromager.derivations.realising.runtime import runtime_closure
     from fromager.derivations.realising.steps import Steps
     from fromager.derivations.realising.target import BuildPolicy, Target
     from fromager.derivations.requirements import (
@@ -114,6 +148,24 @@ _HOME = {
     "building.probe": ("probe",),
     "building.sandbox": ("Sandbox", "StopSignal"),
     "building.unsandboxed": ("UnsandboxedRunner",),
+    "checking.check": ("Checker", "overall"),
+    "checking.variations": ("Surrounding", "Variation", "look_around"),
+    "checking.verdict": (
+        "Reach",
+        "Round",
+        "State",
+        "VariationOutcome",
+        "Verdict",
+        "judge",
+    ),
+    "comparing.causes": ("EXPLANATIONS", "Cause", "Explanation"),
+    "comparing.compare": ("compare",),
+    "comparing.contents": ("Contents", "open_contents"),
+    "comparing.diffoscope": ("diffoscope",),
+    "comparing.page": ("html_page",),
+    "comparing.report": ("Finding", "MemberDifference", "Report", "Sameness"),
+    "comparing.summary": ("summary", "verdict"),
+    "comparing.tokens": ("Clues", "known_words"),
     "comparison": ("Difference", "differences"),
     "derivation": (
         "Derivation",
@@ -150,7 +202,7 @@ _HOME = {
     ),
     "index.retries": ("Retries",),
     "interpreter": ("Interpreter",),
-    "realising.again": ("Conditions", "RebuildMeans", "Rebuilt", "build_again"),
+    "realising.again": ("build_again",),
     "realising.events": (
         "Event",
         "LogOutput",
@@ -167,13 +219,17 @@ _HOME = {
         "Failure",
         "Reason",
         "build_closure",
+        "build_steps",
+        "compare_inputs",
         "last_failure",
         "why_rebuilt",
     ),
     "realising.memo": ("Memo", "plan_key"),
     "realising.realise": ("Realiser",),
+    "realising.rebuilding": ("Conditions", "RebuildMeans", "Rebuilt"),
     "realising.recipes": ("recipe_versions",),
     "realising.request": ("Realised", "RealisedWheel", "RealiseRequest"),
+    "realising.runtime": ("runtime_closure",),
     "realising.steps": ("Steps",),
     "realising.target": ("BuildPolicy", "Target"),
     "requirements": (
@@ -189,18 +245,25 @@ _HOME = {
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
+    "EXPLANATIONS",
     "Bubblewrap",
     "BuildCycle",
     "BuildError",
     "BuildPolicy",
+    "Cause",
+    "Checker",
+    "Clues",
     "Conditions",
+    "Contents",
     "DependencyFailed",
     "Derivation",
     "DerivationError",
     "Difference",
     "Event",
+    "Explanation",
     "Facts",
     "Failure",
+    "Finding",
     "Freshness",
     "GivenRequirement",
     "HashMismatch",
@@ -215,12 +278,14 @@ __all__ = [
     "Kind",
     "Limits",
     "LogOutput",
+    "MemberDifference",
     "Memo",
     "NetworkError",
     "NoFacts",
     "Noted",
     "PatchFolder",
     "Platform",
+    "Reach",
     "RealiseRequest",
     "Realised",
     "RealisedWheel",
@@ -229,14 +294,18 @@ __all__ = [
     "RebuildMeans",
     "RebuildRefused",
     "Rebuilt",
+    "Report",
     "Reporter",
     "RequirementFile",
     "ResolutionError",
     "ResolvedDerivation",
     "Retries",
+    "Round",
+    "Sameness",
     "Sandbox",
     "SandboxUnavailable",
     "SourceError",
+    "State",
     "StepFailed",
     "StepFinished",
     "StepReused",
@@ -244,25 +313,39 @@ __all__ = [
     "Steps",
     "StopSignal",
     "Stopped",
+    "Surrounding",
     "Surroundings",
     "Target",
     "UnsafeArchive",
     "UnsandboxedRunner",
+    "Variation",
+    "VariationOutcome",
+    "Verdict",
     "WaitGraph",
     "Waiting",
     "WheelRefused",
     "build_again",
     "build_closure",
+    "build_steps",
+    "compare",
+    "compare_inputs",
     "decode",
     "differences",
+    "diffoscope",
     "encode",
     "find_bubblewrap",
     "find_http_settings",
     "find_indexes",
     "host_platform",
+    "html_page",
+    "judge",
     "known_platform",
+    "known_words",
     "last_failure",
+    "look_around",
     "open_client",
+    "open_contents",
+    "overall",
     "parse_requirement",
     "plan_key",
     "probe",
@@ -270,6 +353,9 @@ __all__ = [
     "read_requirements",
     "recipe_versions",
     "resolve_inputs",
+    "runtime_closure",
+    "summary",
+    "verdict",
     "why_rebuilt",
 ]
 

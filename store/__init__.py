@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from fromager.store.path import StorePath, check_name
     from fromager.store.reading import read_tree
     from fromager.store.realisation import (
+        PURPOSE_CHECK,
         Realisation,
         dump_realisation,
         load_realisation,
@@ -64,13 +65,19 @@ _HOME = {
     "path": ("StorePath", "check_name"),
     "scratch": ("Scratch",),
     "reading": ("read_tree",),
-    "realisation": ("Realisation", "dump_realisation", "load_realisation"),
+    "realisation": (
+        "PURPOSE_CHECK",
+        "Realisation",
+        "dump_realisation",
+        "load_realisation",
+    ),
     "tree": ("Directory", "File", "Link", "Node", "from_paths"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "DERIVATION_CONTEXT",
+    "PURPOSE_CHECK",
     "Digest",
     "Directory",
     "File",

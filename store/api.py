@@ -179,7 +179,10 @@ class Store(Protocol):
         ...
 
     def realisations(self, key: Digest) -> tuple[Realisation, ...]:
-        """All claims for a key, newest first, whose outputs are valid here."""
+        """All claims for a key, newest first, whose outputs are valid here.
+
+        What checks found comes after what builds gave.
+        """
         ...
 
     def history(self, kind: str, subject: str) -> tuple[Realisation, ...]:

@@ -170,7 +170,10 @@ class LocalStore:
         return tuple(StorePath.parse(text) for text in sorted(reached))
 
     def realisations(self, key: Digest) -> tuple[Realisation, ...]:
-        """All claims for a key, newest first, whose outputs are valid here."""
+        """All claims for a key, newest first, whose outputs are valid here.
+
+        What checks found comes after what builds gave.
+        """
         found = self._claims(
             "key = ? AND output IN (SELECT path FROM objects)", str(key)
         )
@@ -323,10 +326,9 @@ class LocalStore:
         return os.path.lexists(self._layout.object(path))
 
     def _claims(self, where: str, *values: str) -> tuple[Realisation, ...]:
-        return tuple(
-            load_realisation(content)
-            for content in self._database.claims(where, values)
-        )
+        found = [load_realisation(c) for c in self._database.claims(where, values)]
+        # Stable: whoever takes the first takes the newest that is no mere evidence.
+        return tuple(sorted(found, key=lambda claim: claim.is_evidence))
 
     def _require_writable(self) -> None:
         if not self._writable:

@@ -17,6 +17,9 @@ from fromager.store.path import StorePath
 
 RECORD_VERSION: Final = 1
 
+PURPOSE_CHECK: Final = "check"
+"""The fact `purpose` of a claim that a check made."""
+
 NOT_A_RECORD: Final = (
     *(KeyError, TypeError, ValueError, AttributeError),
     *(RecursionError, OverflowError, InvalidName),
@@ -56,6 +59,11 @@ class Realisation:
     def fact(self, name: str) -> str | None:
         """A fact by name, or None."""
         return dict(self.facts).get(name)
+
+    @property
+    def is_evidence(self) -> bool:
+        """True for what a check found: kept, and never used in place of a build."""
+        return self.fact("purpose") == PURPOSE_CHECK
 
     @property
     def record_digest(self) -> Digest:

@@ -29,6 +29,16 @@ PURE: Final = (
     "derivations/building/record.py",
     "derivations/building/seccomp.py",
     "derivations/building/zip_structure.py",
+    "derivations/checking/bisection.py",
+    "derivations/checking/verdict.py",
+    "derivations/comparing/binaries.py",
+    "derivations/comparing/causes.py",
+    "derivations/comparing/compare.py",
+    "derivations/comparing/page.py",
+    "derivations/comparing/report.py",
+    "derivations/comparing/summary.py",
+    "derivations/comparing/texts.py",
+    "derivations/comparing/tokens.py",
     "derivations/comparison.py",
     "derivations/core_metadata.py",
     "derivations/derivation.py",
@@ -72,6 +82,7 @@ SCRIPTS: Final = (
     "derivations/building/bytecode.py",
     "derivations/building/inspection.py",
     "derivations/building/runner.py",
+    "derivations/checking/observer.py",
 )
 """Run by other interpreters, from 3.9 on, with nothing but their own library."""
 

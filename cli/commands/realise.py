@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,18 +9,13 @@ import click
 
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.failures import exit_code, show
+from fromager.cli.interruption import stopping
 from fromager.cli.wiring import Wiring, wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from types import FrameType
+    from collections.abc import Mapping, Sequence
 
-    from fromager.derivations import (
-        Realised,
-        RealisedWheel,
-        RealiseRequest,
-        StopSignal,
-    )
+    from fromager.derivations import Realised, RealisedWheel, RealiseRequest
     from fromager.store import LocalStore
 
 
@@ -214,7 +207,7 @@ def _realise(
         client, interpreter, find_target, policy, patches, limits, keep_going
     )
     try:
-        with _stopping(stop):
+        with stopping(stop):
             realised, pages = realiser.realise(request, steps)
     finally:
         end_progress(wiring.report)
@@ -236,24 +229,6 @@ def _keep_memory_together() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(arena_max, 2)
-
-
-@contextmanager
-def _stopping(stop: StopSignal) -> Iterator[None]:
-    """Ctrl-C stops the builds and is heard at once; the second one ends the process."""
-
-    def hear(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        stop.set()
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGINT, hear)
-    terminated = signal.signal(signal.SIGTERM, hear)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        signal.signal(signal.SIGTERM, terminated)
 
 
 def _print(

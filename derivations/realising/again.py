@@ -7,113 +7,33 @@ the platform, the interpreter, the sandbox or a recipe is another one, it is ref
 
 from __future__ import annotations
 
-import json
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from fromager.derivations.building.environment import base_files, compose
-from fromager.derivations.building.hooks import HookStatus
-from fromager.derivations.building.sandbox import Launch, Launched
-from fromager.derivations.derivation import Kind
-from fromager.derivations.errors import BuildError, InputError, InputGone, SourceError
-from fromager.derivations.realising import fetched
-from fromager.derivations.realising.backend import (
-    BackendCall,
-    call_backend,
-    leave_source,
-    take_wheel,
-)
-from fromager.derivations.realising.build import BuildLog, last_lines
-from fromager.derivations.realising.environments import base_tree, lay_out, layout_tree
+from fromager.derivations.errors import BuildError
+from fromager.derivations.realising.build import MemoryShort, is_small, lacks_memory
 from fromager.derivations.realising.instantiate import object_name
+from fromager.derivations.realising.rebuilding import USUAL, Conditions, Rebuilt
 from fromager.derivations.realising.recipes import recipe_of
-from fromager.derivations.realising.recorded import RecordedStep, parse_digest
-from fromager.derivations.realising.sources import (
-    prepare_source,
-    read_patches,
-    source_facts,
-)
-from fromager.derivations.sources.project import build_system
-from fromager.derivations.versions import NORMALISATION_VERSION
+from fromager.derivations.realising.recorded import RecordedStep
+from fromager.derivations.realising.repetition import Repetition
 from fromager.store import (
-    Directory,
-    File,
     ObjectDamaged,
     ObjectMissing,
+    StoreError,
     blob_digest,
     read_tree,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from fromager.derivations.building.hooks import HookAnswer, Operation
-    from fromager.derivations.building.sandbox import Stop
-    from fromager.derivations.index.client import IndexClient
-    from fromager.derivations.realising.events import Reporter
-    from fromager.derivations.realising.target import BuildPolicy, Target
-    from fromager.derivations.sources.members import Limits
-    from fromager.store import Digest, LocalStore, Realisation
-
-
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """What surrounds a step and is no part of its key."""
-
-    launch: Launch | None = None
-    """What the sandbox is started under, if not as usual."""
-    cores: int | None = None
-    """Processors that a build is given, if not as many as usual."""
-    folder: Path | None = None
-    """Where private folders are made, if not in the store."""
-    prepare: Callable[[Path], None] = leave_source
-    """What is done with a source before the backend sees it."""
-
-
-USUAL: Final = Conditions()
-
-
-@dataclass(frozen=True)
-class RebuildMeans:
-    """What steps are done again with."""
-
-    store: LocalStore
-    find_target: Callable[[str | None, str], Target]
-    """The target for an interpreter's executable (None: whichever is the default)
-    and a sandbox level."""
-    client: IndexClient | None
-    """Where files are fetched from again; None to fetch nothing."""
-    policy: BuildPolicy
-    limits: Limits
-    report: Reporter
-    stop: Stop
-    clock: Callable[[], float]
-
-
-@dataclass(frozen=True, slots=True)
-class Rebuilt:
-    """What a recorded step gave when it was done again."""
-
-    recorded: Realisation
-    digest: Digest
-    path: Path
-    """The folder, or the file where the output is a blob; there inside `with`."""
-    level: str
-    facts: tuple[tuple[str, str], ...]
-    started: float
-    """Seconds since the epoch."""
-    duration: float
-    """Seconds."""
-    log: Path | None
-    """What the backend printed, where one ran; there inside `with`."""
-
-    @property
-    def same(self) -> bool:
-        """Whether it is bit for bit what was recorded."""
-        return self.digest == self.recorded.output_digest
+    from fromager.derivations.realising.rebuilding import RebuildMeans
+    from fromager.derivations.realising.repetition import Facts
+    from fromager.store import Digest, Realisation
 
 
 @contextmanager
@@ -137,265 +57,83 @@ def build_again(
             f"here that is {recipe}",
             hint="Use the version of fromager that made it, or realise it anew",
         )
-    with _private_folder(means.store, step.subject, conditions) as folder:
-        started = means.clock()
-        again = _Again(means, step, conditions, folder)
-        try:
-            path, facts = again.make()
-        except (ObjectMissing, ObjectDamaged) as error:
-            raise step.refused(
-                f"what it is made from is missing or damaged: {error}",
-                hint="Realise it first; what is missing is made anew on the way",
-            ) from error
-        duration = max(0.0, means.clock() - started)
-        digest = _digest(path)
-        log = folder / "log"
+    with ExitStack() as held:
+        done = _do(means, step, conditions, held)
+        log = done.folder / "log"
         yield Rebuilt(
             realisation,
-            digest,
-            path,
+            _digest(done.path),
+            done.path,
             realisation.level,
-            tuple(sorted(facts)),
-            started,
-            duration,
+            tuple(sorted(done.facts)),
+            done.started,
+            max(0.0, means.clock() - done.started),
             log if log.exists() else None,
         )
 
 
-@contextmanager
-def _private_folder(
-    store: LocalStore, subject: str, conditions: Conditions
-) -> Iterator[Path]:
-    if conditions.folder is None:
-        with store.scratch(object_name(subject)) as scratch:
-            yield scratch.path
-        return
-    with TemporaryDirectory(dir=conditions.folder, prefix="fromager-") as folder:
-        yield Path(folder)
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """A step that was done again in a folder."""
+
+    folder: Path
+    path: Path
+    facts: Facts
+    started: float
+
+
+def _do(
+    means: RebuildMeans, step: RecordedStep, conditions: Conditions, held: ExitStack
+) -> _Done:
+    """Do a step where it was done first: in memory, if it is small."""
+    if conditions.folder is not None:
+        place = TemporaryDirectory(dir=conditions.folder, prefix="fromager-")
+        return _attempt(means, step, conditions, Path(held.enter_context(place)))
+    source = dict(step.derivation.inputs).get("source")
+    if source is not None and is_small(means.store, step.input("source")):
+        with suppress(MemoryShort):
+            return _in_store(means, step, conditions, held, in_memory=True)
+    return _in_store(means, step, conditions, held, in_memory=False)
+
+
+def _in_store(
+    means: RebuildMeans,
+    step: RecordedStep,
+    conditions: Conditions,
+    held: ExitStack,
+    *,
+    in_memory: bool,
+) -> _Done:
+    with ExitStack() as attempt:
+        name = object_name(step.subject)
+        scratch = attempt.enter_context(means.store.scratch(name, in_memory=in_memory))
+        try:
+            done = _attempt(means, step, conditions, scratch.path)
+        except (BuildError, StoreError, OSError) as error:
+            if lacks_memory(scratch, "\n".join(getattr(error, "log_tail", ()))):
+                raise MemoryShort from error
+            if isinstance(error, BuildError) and means.policy.keep_failed:
+                error.kept = str(scratch.keep())
+            raise
+        held.enter_context(attempt.pop_all())
+    return done
+
+
+def _attempt(
+    means: RebuildMeans, step: RecordedStep, conditions: Conditions, folder: Path
+) -> _Done:
+    started = means.clock()
+    try:
+        path, facts = Repetition(means, step, conditions, folder).make()
+    except (ObjectMissing, ObjectDamaged) as error:
+        raise step.refused(
+            f"what it is made from is missing or damaged: {error}",
+            hint="Realise it first; what is missing is made anew on the way",
+        ) from error
+    return _Done(folder, path, facts, started)
 
 
 def _digest(path: Path) -> Digest:
     if path.is_dir():
         return read_tree(path).digest
     return blob_digest(path.read_bytes())
-
-
-Facts = tuple[tuple[str, str], ...]
-
-
-class _Again:
-    """One recorded step being done again in a private folder."""
-
-    def __init__(
-        self,
-        means: RebuildMeans,
-        step: RecordedStep,
-        conditions: Conditions,
-        folder: Path,
-    ) -> None:
-        self._means, self._store, self._step = means, means.store, step
-        self._conditions, self._folder = conditions, folder
-
-    def make(self) -> tuple[Path, Facts]:
-        """Where the output lies, and what is recorded of it."""
-        match self._step.derivation.kind:
-            case Kind.FETCH:
-                return self._fetch(), ()
-            case Kind.PATCH_SET:
-                return self._patch_set(), ()
-            case Kind.SOURCE:
-                return self._source()
-            case Kind.LAYOUT:
-                return self._layout(), ()
-            case Kind.ENVIRONMENT:
-                return self._environment(), ()
-            case Kind.REQUIRES:
-                return self._requires(), ()
-            case _:
-                return self._wheel()
-
-    def _fetch(self) -> Path:
-        folder = self._folder / "out"
-        folder.mkdir()
-        filename = self._step.text("filename")
-        if self._means.client is None:
-            raise self._step.refused("nothing may be fetched")
-        found = fetched.fetch(
-            self._means.client, filename, self._step.text("sha256"), folder
-        )
-        if not found:
-            raise self._step.refused(
-                "no index names a file of that name and hash any more"
-            )
-        return folder
-
-    def _patch_set(self) -> Path:
-        folder = self._folder / "out"
-        folder.mkdir()
-        patches = self._step.derivation.option("patches")
-        for each in patches if isinstance(patches, tuple) else ():
-            name, text = each if isinstance(each, tuple) else ("", "")
-            digest = parse_digest(str(text))
-            if digest is None:
-                raise self._step.refused("its derivation does not tell its patches")
-            place = self._store.path_of_blob(File(digest))
-            if not place.exists():
-                raise InputGone(self._step.subject, f"patch {name}", str(digest))
-            (folder / str(name)).write_bytes(place.read_bytes())
-        return folder
-
-    def _source(self) -> tuple[Path, Facts]:
-        inputs = self._step.inputs()
-        patches = inputs.get("patches")
-        archive = inputs["archive"].below(self._store.root)
-        prepared = prepare_source(
-            archive / self._step.text("filename"),
-            self._folder / "out",
-            read_patches(self._store, patches) if patches is not None else (),
-            self._means.limits,
-        )
-        return prepared.root, source_facts(prepared.newest)
-
-    def _layout(self) -> Path:
-        target = self._target()
-        self._compare("interpreter", self._step.text("python"), str(target.python))
-        root = self._folder / "env"
-        root.mkdir()
-        wheel = self._step.input("wheel").below(self._store.root)
-        packed = wheel / self._step.text("filename")
-        lay_out(target, packed, root, self._means.stop)
-        return root
-
-    def _environment(self) -> Path:
-        interpreter = self._target().interpreter
-        files = base_files(interpreter)
-        base = base_tree(files)
-        self._compare("interpreter", self._step.text("base"), str(base.digest))
-        layouts = [
-            (role.removeprefix("layout:"), layout_tree(self._store, path))
-            for role, path in self._step.inputs().items()
-        ]
-        merged = compose(layouts, base)
-        folder = self._folder / "out"
-        # The base's own files need not be in the pool: they are known.
-        self._store.materialise(_without(merged, set(files)), folder, mtime=0)
-        for path, content in files.items():
-            place = folder / path
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if isinstance(content, bytes):
-                place.write_bytes(content)
-            else:
-                place.symlink_to(content)
-        return folder
-
-    def _requires(self) -> Path:
-        answer = self._call("ask", ())
-        path = self._folder / "answer.json"
-        path.write_bytes(json.dumps(sorted(answer.requires)).encode())
-        return path
-
-    def _wheel(self) -> tuple[Path, Facts]:
-        from packaging.version import Version
-
-        self._compare(
-            "normal form of wheels",
-            self._step.text("normalisation"),
-            NORMALISATION_VERSION,
-        )
-        known = self._step.answer()
-        answer = self._call("wheel", (*self._required(), *(known or ())))
-        if answer.status is HookStatus.MORE:
-            asked = ", ".join(answer.requires)
-            raise BuildError(
-                self._step.subject,
-                f"its backend asks for other requirements than before: {asked}",
-            )
-        name, _, version = self._step.subject.partition("==")
-        target = self._folder / "wheel"
-        out = self._folder / "build" / "out"
-        facts = take_wheel(name, Version(version), out, target, epoch=self._epoch)
-        return target, facts
-
-    def _call(self, operation: Operation, accepted: tuple[str, ...]) -> HookAnswer:
-        target = self._target()
-        platform = str(target.base.platform.digest)
-        self._compare("platform", self._step.text("platform"), platform)
-        settings = self._step.derivation.option("config_settings")
-        call = BackendCall(
-            self._step.subject,
-            operation,
-            self._step.input("source"),
-            self._step.input("environment"),
-            accepted,
-            self._step.texts("variables"),
-            self._epoch,
-            dict(settings) if isinstance(settings, dict) else {},
-        )
-        policy = self._means.policy
-        if self._conditions.cores is not None:
-            policy = replace(policy, cores=self._conditions.cores)
-        log = BuildLog(self._folder / "log", self._step.subject, self._means.report)
-        try:
-            return call_backend(
-                self._store,
-                target,
-                policy,
-                call,
-                self._folder / "build",
-                log=log,
-                log_tail=lambda: log.tail,
-                stop=self._means.stop,
-                prepare=self._conditions.prepare,
-            )
-        except BuildError as error:
-            error.log_tail = error.log_tail or last_lines(log.tail)
-            raise
-        finally:
-            log.close()
-
-    @property
-    def _epoch(self) -> int:
-        """The time of the source's files, as the recorded build saw it."""
-        return int(self._step.texts("variables").get("SOURCE_DATE_EPOCH", "0"))
-
-    def _required(self) -> tuple[str, ...]:
-        source = self._step.input("source")
-        try:
-            content = self._store.read_file(source, "pyproject.toml")
-        except ObjectMissing:
-            content = None
-        return tuple(build_system(content).requires)
-
-    def _target(self) -> Target:
-        """The target of the recorded step, on this machine."""
-        executable, level = self._step.interpreter(), self._step.level
-        try:
-            target = self._means.find_target(executable, level)
-        except (InputError, SourceError) as error:
-            raise self._step.refused(str(error), hint=error.hint) from error
-        if level != "none-needed":
-            self._compare("sandbox", self._step.text("sandbox"), target.sandbox_name)
-        launch = self._conditions.launch
-        if launch is None:
-            return target
-        return replace(target, sandbox=Launched(target.sandbox, launch))
-
-    def _compare(self, what: str, recorded: str, here: str) -> None:
-        if recorded != here:
-            raise self._step.refused(
-                f"its {what} was {recorded}, here it is {here}",
-                hint="Do it on a machine like the one that it was done on, "
-                "or realise it here first",
-            )
-
-
-def _without(tree: Directory, paths: set[str], prefix: str = "") -> Directory:
-    """A tree without the files and links at these paths."""
-    entries = {}
-    for name, node in tree.entries:
-        if f"{prefix}{name}" in paths:
-            continue
-        if isinstance(node, Directory):
-            node = _without(node, paths, f"{prefix}{name}/")
-        entries[name] = node
-    return Directory.of(entries)

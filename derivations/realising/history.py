@@ -50,6 +50,19 @@ def why_rebuilt(store: LocalStore, newest: Realisation) -> tuple[Reason, ...] | 
     return tuple(reasons.values())
 
 
+def compare_inputs(
+    store: LocalStore, first: Realisation, second: Realisation
+) -> tuple[Reason, ...]:
+    """The changes between two realisations, down to where each began.
+
+    Nothing if they are of one key: then the same was done twice.
+    """
+    reasons: dict[tuple[str, str], Reason] = {}
+    if first.key != second.key:
+        _compare(store, first, second, (), reasons)
+    return tuple(reasons.values())
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """A build that failed: its key, under which its log is kept, and when it was."""
@@ -92,6 +105,29 @@ def build_closure(
                 seen.add(key)
                 queue.extend(store.realisations(key)[:1])
     return tuple(sorted(paths))
+
+
+def build_steps(
+    store: LocalStore, roots: Iterable[Realisation]
+) -> tuple[Realisation, ...]:
+    """These and all that they were built from, each key once, inputs first."""
+    found: dict[Digest, Realisation] = {}
+    # True: its inputs were seen already.
+    stack = [(realisation, False) for realisation in reversed(list(roots))]
+    seen: set[Digest] = set()
+    while stack:
+        realisation, ready = stack.pop()
+        if ready:
+            found[realisation.key] = realisation
+            continue
+        if realisation.key in seen:
+            continue
+        seen.add(realisation.key)
+        stack.append((realisation, True))
+        for _, key in reversed(realisation.inputs):
+            if key not in seen:
+                stack += [(each, False) for each in store.realisations(key)[:1]]
+    return tuple(found.values())
 
 
 def _before(store: LocalStore, newest: Realisation) -> Realisation | None:

@@ -86,7 +86,7 @@ class Memo:
                 str(key),
             ]:
                 found = self.store.realisations(Digest.parse(key))
-                if not found:
+                if not found or found[0].is_evidence:
                     return None
                 return RealisedWheel(
                     name,

@@ -136,9 +136,14 @@ class Steps:
         return resolve_inputs(derivation, outputs)
 
     def known(self, key: Digest) -> Realisation | None:
-        """The newest realisation of a key whose output is in the store."""
-        found = self.store.realisations(key)
-        return found[0] if found else None
+        """The newest realisation of a key whose output is in the store.
+
+        What a check gave under other conditions is never used.
+        """
+        return next(
+            (claim for claim in self.store.realisations(key) if not claim.is_evidence),
+            None,
+        )
 
     async def step(
         self,

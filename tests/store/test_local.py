@@ -483,3 +483,24 @@ def test_a_damaged_blob_is_not_built_with(store: LocalStore, tmp_path: Path) -> 
         store.materialise(tree, tmp_path / "copy", mtime=1)
 
     assert str(file.digest) in str(caught.value)
+
+
+def test_evidence_of_checks_comes_after_what_is_used(tmp_path: Path) -> None:
+    with open_store(tmp_path / "store") as store:
+        key = blob_digest(b"key")
+        with store.transaction() as transaction:
+            drv = transaction.add_bytes(b"drv", "demo.drv")
+            for started, purpose in ((1, None), (2, "check"), (3, None), (4, "check")):
+                output = transaction.add_bytes(f"{started}".encode(), "demo")
+                facts = (("purpose", purpose),) if purpose else ()
+                transaction.register(
+                    Realisation(
+                        key, drv.path, "wheel", "demo==1", output.path, output.digest,
+                        started=started, facts=facts,
+                    )
+                )  # fmt: skip
+
+        found = [claim.started for claim in store.realisations(key)]
+        history = [claim.started for claim in store.history("wheel", "demo==1")]
+
+    assert found == history == [3, 1, 4, 2]

@@ -1,0 +1,1 @@
+"""Doing recorded steps again, to see whether they give the same."""
