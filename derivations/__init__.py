@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from fromager.derivations.building.unsandboxed import UnsandboxedRunner
     from fromager.derivations.checking.check import Checker, overall
     from fromager.derivations.checking.variations import (
-        Surrounding,
         Variation,
+        VariationMeans,
         look_around,
     )
     from fromager.derivations.checking.verdict import (
@@ -149,7 +149,7 @@ _HOME = {
     "building.sandbox": ("Sandbox", "StopSignal"),
     "building.unsandboxed": ("UnsandboxedRunner",),
     "checking.check": ("Checker", "overall"),
-    "checking.variations": ("Surrounding", "Variation", "look_around"),
+    "checking.variations": ("VariationMeans", "Variation", "look_around"),
     "checking.verdict": (
         "Reach",
         "Round",
@@ -313,12 +313,12 @@ __all__ = [
     "Steps",
     "StopSignal",
     "Stopped",
-    "Surrounding",
     "Surroundings",
     "Target",
     "UnsafeArchive",
     "UnsandboxedRunner",
     "Variation",
+    "VariationMeans",
     "VariationOutcome",
     "Verdict",
     "WaitGraph",

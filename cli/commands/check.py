@@ -196,14 +196,16 @@ def _tell(
     for failure in verdict.failures:
         show(console, failure)
     recorded = verdict.recorded
-    what = f"{recorded.subject} ({recorded.kind})"
+    level = ", without a sandbox" if recorded.level == "none" else ""
+    what = f"{recorded.subject} ({recorded.kind}{level})"
     match verdict.state:
         case State.UNKNOWN:
             console.data(f"{what}: unknown")
         case State.REPRODUCED:
             console.data(f"{what}: reproduced by {verdict.reproduced_by}")
         case State.DIFFERS:
-            console.data(f"{what}: differs")
+            alone = any(not each.same and not each.varied for each in verdict.rounds)
+            console.data(f"{what}: differs{', with nothing varied' if alone else ''}")
             console.data(f"  in use: {recorded.output.below(store.root)}")
             for output in dict.fromkeys(claim.output for claim in verdict.others):
                 console.data(f"  other:  {_place(store, output)}")

@@ -106,6 +106,8 @@ def _subject(store: LocalStore | None, text: str) -> Subject:
     inside = store is not None and path.resolve().is_relative_to(store.root.resolve())
     if store is None or (path.exists() and not inside):
         return Subject(path, None)
+    if inside:
+        text = str(path.absolute())
     info = find_object(store, text)
     try:
         realisation = find_realisation(store, text)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from fromager.derivations.checking.bisection import guilty
 from fromager.derivations.checking.observation import observe
 from fromager.derivations.checking.variations import (
-    Surrounding,
     Variation,
+    VariationMeans,
     conditions,
     missing,
 )
@@ -52,7 +52,7 @@ class Checker:
     rounds: int = 1
     """How often each step is done again with nothing varied."""
     variations: tuple[Variation, ...] = ()
-    around: Surrounding | None = None
+    around: VariationMeans | None = None
     """What there is to vary with; needed with variations only."""
 
     def check_all(self, steps: Sequence[Realisation], jobs: int) -> Iterator[Verdict]:

@@ -46,7 +46,7 @@ class Variation(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Surrounding:
+class VariationMeans:
     """What this machine has to vary with."""
 
     cores: int
@@ -62,9 +62,9 @@ class Surrounding:
     empty if that is not possible here."""
 
 
-def look_around(cores: int, ordered: Path | None, elsewhere: Path) -> Surrounding:
+def look_around(cores: int, ordered: Path | None, elsewhere: Path) -> VariationMeans:
     """What this machine has; `ordered` is used only if it is what it must be."""
-    return Surrounding(
+    return VariationMeans(
         cores,
         len(os.sched_getaffinity(0)),
         ordered if ordered is not None and _is_ordered(ordered) else None,
@@ -73,7 +73,7 @@ def look_around(cores: int, ordered: Path | None, elsewhere: Path) -> Surroundin
     )
 
 
-def missing(variation: Variation, around: Surrounding) -> str | None:
+def missing(variation: Variation, around: VariationMeans) -> str | None:
     """Why something cannot be varied on this machine; None if it can."""
     match variation:
         case Variation.CORES if around.most_cores < 2:
@@ -87,7 +87,7 @@ def missing(variation: Variation, around: Surrounding) -> str | None:
     return None
 
 
-def conditions(varied: Collection[Variation], around: Surrounding) -> Conditions:
+def conditions(varied: Collection[Variation], around: VariationMeans) -> Conditions:
     """What a step is done under where these, and nothing else, are varied."""
     folder = around.elsewhere if Variation.BUILD_PATH in varied else None
     if Variation.READDIR in varied:
@@ -131,7 +131,7 @@ def _make_anew(folder: Path, names: Sequence[str]) -> None:
     aside.rmdir()
 
 
-def _prefix(varied: Collection[Variation], around: Surrounding) -> tuple[str, ...]:
+def _prefix(varied: Collection[Variation], around: VariationMeans) -> tuple[str, ...]:
     prefix: list[str] = []
     script = []
     if Variation.HOSTNAME in varied:

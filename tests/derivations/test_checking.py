@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fromager.derivations import State, Surrounding, Variation, judge, look_around
+from fromager.derivations import State, Variation, VariationMeans, judge, look_around
 from fromager.derivations.checking.bisection import guilty
 from fromager.derivations.checking.variations import (
     conditions,
@@ -86,7 +86,7 @@ def test_bisection_never_leaves_out_what_matters_only_together(
     assert culprits <= found
 
 
-AROUND = Surrounding(1, 2, Path("/memory"), Path("/elsewhere"), ("/bin/unshare",))
+AROUND = VariationMeans(1, 2, Path("/memory"), Path("/elsewhere"), ("/bin/unshare",))
 
 
 def test_conditions_are_those_that_were_asked_for() -> None:
@@ -114,7 +114,7 @@ def test_conditions_are_those_that_were_asked_for() -> None:
     ],
 )
 def test_what_a_machine_cannot_vary_is_said(
-    variation: Variation, poorer: Surrounding
+    variation: Variation, poorer: VariationMeans
 ) -> None:
     assert missing(variation, AROUND) is None
     assert missing(variation, poorer)

@@ -111,6 +111,8 @@ def test_requirements_and_paths_in_the_store_mean_their_outputs(
     path = place.run("realise", "diff-named").paths[0]
 
     assert place.run("diff", "diff-named==1.0", str(path)).code == 0
+    beside = os.path.relpath(path.parent, place.folder)
+    assert place.run("diff", "diff-named==1.0", beside).code == 0
     assert place.run("diff", "diff-named", str(path.parent)).code == 0
 
 
