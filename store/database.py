@@ -9,75 +9,37 @@ from __future__ import annotations
 import sqlite3
 import threading
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from fromager.store.api import ObjectInfo
 from fromager.store.digest import Digest
-from fromager.store.errors import StoreError, StoreFull, StoreUnavailable
+from fromager.store.errors import (
+    DatabaseUnusable,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+)
 from fromager.store.path import StorePath
+from fromager.store.schema import SCHEMA_VERSION, migrate, stand_in, version_of
+from fromager.store.succession import settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-SCHEMA_VERSION: Final = 1
+    from fromager.store.layout import StoreLayout
+
 _WAIT_SECONDS: Final = 120.0
 _BATCH: Final = 500
 """How many values go into one query; SQLite's least limit is 999."""
-
-_SCHEMA: Final = f"""
-CREATE TABLE objects (
-  id INTEGER PRIMARY KEY,
-  path TEXT NOT NULL UNIQUE,
-  name TEXT NOT NULL,
-  digest TEXT NOT NULL,
-  kind TEXT NOT NULL CHECK (kind IN ('blob', 'tree')),
-  size INTEGER NOT NULL,
-  registered INTEGER NOT NULL,
-  last_used INTEGER NOT NULL
-);
-CREATE INDEX objects_name ON objects (name);
-CREATE INDEX objects_digest ON objects (digest);
-CREATE TABLE refs (
-  referrer INTEGER NOT NULL REFERENCES objects (id) ON DELETE CASCADE,
-  reference INTEGER NOT NULL REFERENCES objects (id) ON DELETE RESTRICT,
-  PRIMARY KEY (referrer, reference)
-) WITHOUT ROWID;
-CREATE INDEX refs_reference ON refs (reference);
-CREATE TABLE realisations (
-  id INTEGER PRIMARY KEY,
-  record TEXT NOT NULL UNIQUE,
-  key TEXT NOT NULL,
-  kind TEXT NOT NULL,
-  subject TEXT NOT NULL,
-  derivation TEXT NOT NULL,
-  output TEXT NOT NULL,
-  output_digest TEXT NOT NULL,
-  level TEXT NOT NULL,
-  started INTEGER NOT NULL,
-  registered INTEGER NOT NULL,
-  content BLOB NOT NULL
-);
-CREATE INDEX realisations_key ON realisations (key);
-CREATE INDEX realisations_subject ON realisations (kind, subject);
-CREATE INDEX realisations_output ON realisations (output);
-CREATE INDEX realisations_derivation ON realisations (derivation);
-CREATE TABLE facts (
-  namespace TEXT NOT NULL,
-  key TEXT NOT NULL,
-  value BLOB NOT NULL,
-  updated INTEGER NOT NULL,
-  PRIMARY KEY (namespace, key)
-);
-PRAGMA user_version = {SCHEMA_VERSION};
-"""
 
 _INFO: Final = """
 SELECT path, digest, kind, size, registered,
   (SELECT group_concat(target.path, ' ') FROM refs
    JOIN objects AS target ON target.id = refs.reference
    WHERE refs.referrer = objects.id)
-FROM objects
+FROM sound AS objects
 """
 
 _CLAIMS: Final = (
@@ -91,23 +53,26 @@ def create_database(root: Path, path: Path) -> None:
         connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
+            migrate(connection)
         finally:
             connection.close()
 
 
 class Database:
-    """One connection for reading, shared by all threads; `Writer` has the other."""
+    """One connection for reading, shared by all threads; `Writer` has the other.
 
-    def __init__(self, root: Path, path: Path, *, writable: bool) -> None:
-        """Raises StoreUnavailable: missing, damaged, or made by a newer fromager."""
-        self._root, self._path = root, path
+    It follows the database when that is replaced or migrated by another process.
+    """
+
+    def __init__(self, layout: StoreLayout, *, writable: bool) -> None:
+        """Raises DatabaseUnusable: missing, damaged, or made by a newer fromager."""
+        self._layout, self._writable = layout, writable
         self._lock = threading.Lock()
-        self._connection = connect(root, path, writable=writable)
+        self._connected = connect(layout, writable=writable)
 
     def info(self, path: StorePath) -> ObjectInfo | None:
         """The row of an object."""
-        rows = self._rows(f"{_INFO} WHERE path = ?", (str(path),))
+        rows = self.rows(f"{_INFO} WHERE path = ?", (str(path),))
         return _info(rows[0]) if rows else None
 
     def find(self, prefix: str) -> tuple[ObjectInfo, ...]:
@@ -142,11 +107,11 @@ class Database:
 
     def claims(self, where: str, values: Sequence[str]) -> list[bytes]:
         """The records of realisations, newest first."""
-        return [row[0] for row in self._rows(_CLAIMS.format(where), values)]
+        return [row[0] for row in self.rows(_CLAIMS.format(where), values)]
 
     def subjects(self, kind: str) -> tuple[str, ...]:
         """The subjects of a kind's realisations, those with the newest first."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT subject FROM realisations WHERE kind = ?"
             " GROUP BY subject ORDER BY max(started) DESC, subject",
             (kind,),
@@ -155,29 +120,36 @@ class Database:
 
     def recall(self, namespace: str, key: str) -> bytes | None:
         """The value of a fact."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT value FROM facts WHERE namespace = ? AND key = ?", (namespace, key)
         )
         return bytes(rows[0][0]) if rows else None
 
+    def rows(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """What a query finds."""
+        with self._lock, database_errors(self._layout.root):
+            return self._current().execute(query, values).fetchall()
+
     def close(self) -> None:
         """Give the connection up."""
-        self._connection.close()
+        self._connected.connection.close()
+
+    def _current(self) -> sqlite3.Connection:
+        if not self._connected.holds(self._layout.database):
+            self._connected.connection.close()
+            self._connected = connect(self._layout, writable=self._writable)
+        return self._connected.connection
 
     def _infos(self, where: str, values: Sequence[str]) -> tuple[ObjectInfo, ...]:
-        return tuple(_info(row) for row in self._rows(f"{_INFO} {where}", values))
+        return tuple(_info(row) for row in self.rows(f"{_INFO} {where}", values))
 
     def _by(self, query: str, values: Iterable[object]) -> set[tuple[int, str]]:
         remaining, found = list(values), set()
         while remaining:
             some, remaining = remaining[:_BATCH], remaining[_BATCH:]
             marks = ",".join("?" * len(some))
-            found.update(self._rows(query.format(marks), some))
+            found.update(self.rows(query.format(marks), some))
         return found
-
-    def _rows(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
-        with self._lock, database_errors(self._root):
-            return self._connection.execute(query, values).fetchall()
 
 
 @contextmanager
@@ -195,46 +167,94 @@ def database_error(root: Path, error: sqlite3.Error) -> StoreError:
         case sqlite3.SQLITE_FULL:
             return StoreFull(root)
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return StoreUnavailable(
-                root,
-                f"its database is damaged ({error})",
-                "Move that folder away; it is made anew from source",
-            )
+            return DatabaseUnusable(root, f"its database is damaged ({error})")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
             return StoreUnavailable(root, f"its database cannot be opened ({error})")
     return StoreUnavailable(root, f"its database failed ({error})")
 
 
-def connect(root: Path, path: Path, *, writable: bool) -> sqlite3.Connection:
-    """A connection to a database that is there, its version checked."""
-    if not path.exists():
-        raise StoreUnavailable(
-            root,
-            "its database is missing",
-            "Move that folder away; it is made anew from source",
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A connection, and what it is connected to."""
+
+    connection: sqlite3.Connection
+    file: tuple[int, int]
+    """Device and inode of the database."""
+    version: int
+    """Of the schema; an older one has stand-ins."""
+
+    def holds(self, path: Path) -> bool:
+        """Whether this still is the database at a path, its schema as it was."""
+        return self.file == _identity(path) and (
+            self.version == SCHEMA_VERSION
+            or self.version == version_of(self.connection)
         )
-    with database_errors(root):
-        # Who may not write to the folder cannot share the write-ahead log either.
-        connection = _open(path, "mode=rw" if writable else "mode=ro")
-        try:
-            version = _version(connection)
-        except sqlite3.OperationalError:
-            connection.close()
-            if writable:
+
+
+def connect(
+    layout: StoreLayout, *, writable: bool, migrating: bool = False
+) -> Connected:
+    """A connection to a database that is there, its version checked.
+
+    With `migrating`, an older schema is brought to this fromager's; the caller holds
+    the writer's lock.
+
+    Raises:
+        DatabaseUnusable: missing, damaged, or made by a newer fromager.
+    """
+    root, path = layout.root, layout.database
+    while True:
+        settle(layout, locked=migrating)
+        file = _identity(path)
+        if file is None:
+            raise DatabaseUnusable(root, "its database is missing")
+        with database_errors(root):
+            connection = _opened(path, writable=writable)
+            try:
+                version = _prepared(root, connection, migrating=migrating)
+            except BaseException:
+                connection.close()
                 raise
-            connection = _open(path, "mode=ro&immutable=1")
-            version = _version(connection)
-        except BaseException:
-            connection.close()
-            raise
-    if version != SCHEMA_VERSION:
+        # What was replaced meanwhile has the log of its successor.
+        if _identity(path) == file:
+            return Connected(connection, file, version)
         connection.close()
-        raise StoreUnavailable(
+
+
+def _opened(path: Path, *, writable: bool) -> sqlite3.Connection:
+    # Who may not write to the folder cannot share the write-ahead log either.
+    connection = _open(path, "mode=rw" if writable else "mode=ro")
+    try:
+        version_of(connection)
+    except sqlite3.OperationalError:
+        connection.close()
+        if writable:
+            raise
+        connection = _open(path, "mode=ro&immutable=1")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepared(root: Path, connection: sqlite3.Connection, *, migrating: bool) -> int:
+    """The version of a database's schema, which can now be queried."""
+    connection.execute("PRAGMA foreign_keys = ON")
+    version = version_of(connection)
+    if version > SCHEMA_VERSION:
+        raise DatabaseUnusable(
             root,
             f"its database has version {version}, this fromager knows {SCHEMA_VERSION}",
             "Use the fromager that made it, or another store",
         )
-    return connection
+    if version < 1:
+        raise DatabaseUnusable(root, "its database is empty")
+    if version < SCHEMA_VERSION:
+        if migrating:
+            migrate(connection)
+            return SCHEMA_VERSION
+        stand_in(connection)
+    return version
 
 
 def _open(path: Path, options: str) -> sqlite3.Connection:
@@ -248,9 +268,12 @@ def _open(path: Path, options: str) -> sqlite3.Connection:
     )
 
 
-def _version(connection: sqlite3.Connection) -> int:
-    connection.execute("PRAGMA foreign_keys = ON")
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _range(prefix: str) -> tuple[str, str]:

@@ -64,6 +64,18 @@ class ObjectMissing(StoreError):
         self.wanted = wanted
 
 
+class ObjectWithheld(ObjectMissing):
+    """An object that was found damaged; it is not served until it is repaired."""
+
+    def __init__(self, wanted: str, reason: str) -> None:
+        StoreError.__init__(self, f"{wanted} was found damaged: {reason}")
+        self.wanted, self.reason = wanted, reason
+
+    @property
+    def hint(self) -> str | None:
+        return "Repair it, or build it again"
+
+
 class ObjectDamaged(StoreError):
     """The bytes on disk are not the bytes that the digest names."""
 
@@ -73,7 +85,7 @@ class ObjectDamaged(StoreError):
 
     @property
     def hint(self) -> str | None:
-        return "Move the damaged file away and run the same command again"
+        return "Verify the store, then repair it"
 
 
 class StoreUnavailable(StoreError):
@@ -86,6 +98,14 @@ class StoreUnavailable(StoreError):
     @property
     def hint(self) -> str | None:
         return self.remedy or "Choose another place with --store or FROMAGER_STORE"
+
+
+class DatabaseUnusable(StoreUnavailable):
+    """The database is missing, damaged, or newer; the files may all be sound."""
+
+    @property
+    def hint(self) -> str | None:
+        return self.remedy or "The database can be made anew from the store's files"
 
 
 class StoreFull(StoreError):

@@ -33,10 +33,12 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from fromager.store.api import ObjectInfo, Transaction
+    from fromager.store.damage import Verification
     from fromager.store.publish import Publisher
     from fromager.store.realisation import Realisation
     from fromager.store.scratch import Scratch
     from fromager.store.tree import Node
+    from fromager.store.verify import Scope
 
 
 TREES_REMEMBERED: Final = 256
@@ -89,7 +91,7 @@ class LocalStore:
         self._layout, self._clock, self._effect = layout, clock, effect
         owned = layout.private.stat().st_uid == os.geteuid()
         self._writable = owned and os.access(layout.private, os.W_OK)
-        self._database = Database(layout.root, layout.database, writable=self._writable)
+        self._database = Database(layout, writable=self._writable)
         self._writer = Writer(layout, clock)
         self._lease = Lease(layout, clock)
         self._publisher: Publisher | None = None
@@ -174,9 +176,7 @@ class LocalStore:
 
         What checks found comes after what builds gave.
         """
-        found = self._claims(
-            "key = ? AND output IN (SELECT path FROM objects)", str(key)
-        )
+        found = self._claims("key = ? AND output IN (SELECT path FROM sound)", str(key))
         return tuple(claim for claim in found if self._is_there(claim.output))
 
     def history(self, kind: str, subject: str) -> tuple[Realisation, ...]:
@@ -211,6 +211,32 @@ class LocalStore:
         """Keep a value, replacing the one before. Failure to write is not an error."""
         if self._writable:
             self._writer.remember(namespace, key, value)
+
+    def verify(
+        self,
+        scope: Scope,
+        *,
+        processes: int = 1,
+        progress: Callable[[int, int], None] = lambda number, total: None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> Verification:
+        """Look whether objects are what they were; what is damaged is withheld.
+
+        Raises:
+            ObjectMissing: the scope names a path that the database does not know.
+        """
+        from fromager.store.verify import Verifier
+
+        return Verifier(
+            self._layout,
+            self._database.rows,
+            self._writer if self._writable else None,
+            self._clock,
+            monotonic,
+            self._effect,
+            processes,
+            progress,
+        ).run(scope)
 
     def touch(self, paths: Iterable[StorePath]) -> None:
         """Note that these objects are in use now; as cheap and weak as `remember`."""

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from errno import EMLINK
 from typing import TYPE_CHECKING, Final
 
 from fromager.store.durability import storage_error, sync_each, sync_filesystem
 from fromager.store.errors import ObjectMissing, StoreError
+from fromager.store.exchange import exchange
+from fromager.store.records import dump_record, load_record
 from fromager.store.staging import FOLDER_MODE, MTIME
 
 if TYPE_CHECKING:
@@ -149,7 +151,8 @@ class _Publication:
         self._layout, self._effect = layout, effect
         self._touched: set[bytes] = set()
         self._folders: set[bytes] = set()
-        self._undo: list[tuple[bytes, bytes]] = []
+        self._undo: list[tuple[Callable[[bytes, bytes], None], bytes, bytes]] = []
+        self._placed: dict[StorePath, frozenset[StorePath]] = {}
 
     def run(self, group: list[_Ticket], writer: Writer) -> None:
         self._effect("sync")
@@ -170,7 +173,9 @@ class _Publication:
                 raise
 
     def _makes_sense(self, ticket: _Ticket, registry: Registry) -> bool:
-        for path in set(ticket.batch.needs()) - set(ticket.batch.objects):
+        objects = ticket.batch.objects
+        kept = {path for path, staged in objects.items() if staged.place is None}
+        for path in (set(ticket.batch.needs()) - set(objects)) | kept:
             if not registry.has(path):
                 ticket.error = ObjectMissing(str(path))
                 return False
@@ -181,15 +186,12 @@ class _Publication:
             self._pool(file, staged, batch.staging)
         for path, staged_object in batch.objects.items():
             target = self._layout.object(path)
-            valid = registry.has(path)
-            if staged_object.place is not None:
-                if os.path.lexists(target):
-                    if valid:  # another process was quicker
-                        continue
-                    self._clear(target, batch.staging)
-                self._show(staged_object.place, target)
-            record = os.fsencode(self._layout.record(path))
-            self._rename(staged_object.record, record, keep=valid)
+            valid = path in self._placed or registry.has(path)
+            there = os.path.lexists(target)
+            # Unless another process was quicker.
+            if staged_object.place is not None and not (valid and there):
+                self._show(staged_object.place, target, replaces=there)
+            self._describe(path, staged_object, batch.staging, registry, valid=valid)
         for realisation, staged_record in batch.realisations:
             claim = self._layout.realisation(realisation.key, realisation.record_digest)
             self._make_folder(os.fsencode(claim.parent))
@@ -225,10 +227,19 @@ class _Publication:
         sync_each([new])
         return new
 
-    def _show(self, place: bytes, target: bytes) -> None:
-        self._effect("rename object")
-        os.rename(place, target)
-        self._undo.append((target, place))
+    def _show(self, place: bytes, target: bytes, *, replaces: bool) -> None:
+        """Put an object to its place; what a crash left there, or damaged, goes."""
+        if replaces:
+            if os.path.isdir(target) and not os.path.islink(target):
+                # A folder that cannot be written to cannot be moved.
+                os.chmod(target, 0o700)
+            self._effect("exchange object")
+            exchange(place, target)
+            self._undo.append((exchange, target, place))
+        else:
+            self._effect("rename object")
+            os.rename(place, target)
+            self._undo.append((os.rename, target, place))
         self._touched.add(os.path.dirname(target))
         if os.path.isdir(target):
             # Only now: a folder that cannot be written to cannot be moved either.
@@ -237,18 +248,47 @@ class _Publication:
             os.utime(target, ns=MTIME)
             self._touched.add(target)
 
-    def _clear(self, target: bytes, staging: Staging) -> None:
-        """Move away what a crash left at an object's place."""
-        if os.path.isdir(target) and not os.path.islink(target):
-            os.chmod(target, 0o700)
-        self._effect("clear object")
-        os.rename(target, staging.place())
+    def _describe(
+        self,
+        path: StorePath,
+        staged: StagedObject,
+        staging: Staging,
+        registry: Registry,
+        *,
+        valid: bool,
+    ) -> None:
+        """Put an object's record to its place, with all that others said it needs.
+
+        The database will hold the references of all who published the object; the
+        record must not know less.
+        """
+        own = frozenset(staged.info.references)
+        known = registry.references(path) | self._placed.get(path, frozenset())
+        self._placed[path] = own | known
+        if valid and own <= known:
+            return
+        record = staged.record
+        if not known <= own:
+            record = self._completed(record, own | known, staging)
+        target = os.fsencode(self._layout.record(path))
+        self._rename(record, target, keep=valid)
+
+    def _completed(
+        self, record: bytes, references: frozenset[StorePath], staging: Staging
+    ) -> bytes:
+        """A record with more references, on disk."""
+        with open(record, "rb") as stream:
+            found = load_record(stream.read())
+        found = replace(found, references=tuple(sorted(references)))
+        new = staging.write_record(dump_record(found))
+        sync_each([new])
+        return new
 
     def _rename(self, source: bytes, target: bytes, *, keep: bool) -> None:
         self._effect("rename record")
         os.rename(source, target)
         if not keep:
-            self._undo.append((target, source))
+            self._undo.append((os.rename, target, source))
         self._touched.add(os.path.dirname(target))
 
     def _make_folder(self, folder: bytes) -> None:
@@ -272,11 +312,11 @@ class _Publication:
 
     def _take_back(self) -> None:
         """Bring what was placed back to staging, where it is removed."""
-        for target, place in reversed(self._undo):
+        for move, target, place in reversed(self._undo):
             try:
                 if os.path.isdir(target):
                     os.chmod(target, 0o700)
-                os.rename(target, place)
+                move(target, place)
             except OSError:
                 # It stays as garbage without a row, which nobody trusts.
                 continue

@@ -102,13 +102,13 @@ def load_realisation(content: bytes) -> Realisation:
     """The realisation that `dump_realisation` wrote.
 
     Raises:
-        InvalidRecord: anything else, a newer version included.
+        InvalidRecord: any other bytes, a newer version included.
     """
     try:
         value = json.loads(content)
         if value["version"] != RECORD_VERSION:
             raise InvalidRecord("realisation", f"version {value['version']} is unknown")
-        return Realisation(
+        loaded = Realisation(
             key=Digest.parse(value["key"]),
             derivation=StorePath.parse(value["derivation"]),
             kind=str(value["kind"]),
@@ -127,3 +127,6 @@ def load_realisation(content: bytes) -> Realisation:
         )
     except NOT_A_RECORD as error:
         raise InvalidRecord("realisation", f"not a record: {error}") from error
+    if dump_realisation(loaded) != content:
+        raise InvalidRecord("realisation", "it is not in canonical form")
+    return loaded

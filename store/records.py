@@ -33,6 +33,8 @@ class ObjectRecord:
             raise InvalidRecord(
                 f"record of {self.path}", "the content listed is not that object's"
             )
+        if len(set(self.references)) < len(self.references):
+            raise InvalidRecord(f"record of {self.path}", "a reference is there twice")
 
     @property
     def digest(self) -> Digest:
@@ -67,7 +69,7 @@ def load_record(content: bytes) -> ObjectRecord:
     """The record that `dump_record` wrote; its digest is checked against its content.
 
     Raises:
-        InvalidRecord: anything else, a newer version included.
+        InvalidRecord: any other bytes, a newer version included.
     """
     try:
         value = json.loads(content)
@@ -86,4 +88,6 @@ def load_record(content: bytes) -> ObjectRecord:
     record = ObjectRecord(path, references, node)
     if (digest, kind) != (str(record.digest), record.kind):
         raise InvalidRecord(f"record of {path}", "its digest or kind is wrong")
+    if dump_record(record) != content:
+        raise InvalidRecord(f"record of {path}", "it is not in canonical form")
     return record

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fromager.store.database import connect, database_errors
 from fromager.store.errors import StoreError
 from fromager.store.locks import exclusive
+from fromager.store.path import StorePath
 from fromager.store.realisation import dump_realisation
+from fromager.store.succession import settle
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from fromager.store.api import ObjectInfo
+    from fromager.store.database import Connected
     from fromager.store.layout import StoreLayout
-    from fromager.store.path import StorePath
     from fromager.store.realisation import Realisation
 
 
@@ -25,25 +27,22 @@ class Writer:
 
     def __init__(self, layout: StoreLayout, clock: Callable[[], float]) -> None:
         self._layout, self._clock = layout, clock
-        self._connection: sqlite3.Connection | None = None
+        self._connected: Connected | None = None
 
     @contextmanager
     def held(self) -> Iterator[Registry]:
         """Wait for the right to write, and hold it."""
         # The lock also keeps this process's threads off the connection.
         with exclusive(self._layout.locks / "writer"):
-            if self._connection is None:
-                self._connection = connect(
-                    self._layout.root, self._layout.database, writable=True
-                )
+            connection = self._current()
             with database_errors(self._layout.root):
-                yield Registry(self._connection, int(self._clock()))
+                yield Registry(connection, int(self._clock()))
 
     def close(self) -> None:
         """Give the connection up."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        if self._connected is not None:
+            self._connected.connection.close()
+            self._connected = None
 
     def remember(self, namespace: str, key: str, value: bytes) -> None:
         """Keep a fact; it may be lost in a power cut, and a failure is no error."""
@@ -61,6 +60,21 @@ class Writer:
             [(now, str(path)) for path in paths],
         )
 
+    def _current(self) -> sqlite3.Connection:
+        """The connection to the database that is the store's now.
+
+        It may have been replaced since: what is written to the file that was opened
+        then would be lost.
+        """
+        settle(self._layout, locked=True)
+        if self._connected is not None and not self._connected.holds(
+            self._layout.database
+        ):
+            self.close()
+        if self._connected is None:
+            self._connected = connect(self._layout, writable=True, migrating=True)
+        return self._connected.connection
+
     def _quietly(self, statement: str, values: list[tuple[object, ...]]) -> None:
         try:
             with self.held() as registry:
@@ -77,14 +91,37 @@ class Registry:
         self._connection, self._now = connection, now
 
     def has(self, path: StorePath) -> bool:
-        """Whether an object has a row."""
-        query = "SELECT 1 FROM objects WHERE path = ?"
+        """Whether an object is valid: it has a row, and was not found damaged."""
+        query = "SELECT 1 FROM sound WHERE path = ?"
         return self._connection.execute(query, (str(path),)).fetchone() is not None
+
+    def query(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
+        """What a query finds."""
+        return self._connection.execute(statement, values).fetchall()
+
+    def references(self, path: StorePath) -> frozenset[StorePath]:
+        """What an object that has a row refers to."""
+        rows = self._connection.execute(
+            "SELECT target.path FROM objects JOIN refs ON referrer = objects.id"
+            " JOIN objects AS target ON target.id = reference WHERE objects.path = ?",
+            (str(path),),
+        )
+        return frozenset(StorePath.parse(row[0]) for row in rows)
 
     def execute(self, statement: str, values: list[tuple[object, ...]]) -> None:
         """Do this for all values as one transaction, not yet on disk at the end."""
-        with self._transaction("NORMAL"):
-            self._connection.executemany(statement, values)
+        self.execute_all([(statement, values)], durable=False)
+
+    def execute_all(
+        self,
+        statements: Iterable[tuple[str, list[tuple[object, ...]]]],
+        *,
+        durable: bool,
+    ) -> None:
+        """Do each statement for all its values, all as one transaction."""
+        with self._transaction("FULL" if durable else "NORMAL"):
+            for statement, values in statements:
+                self._connection.executemany(statement, values)
 
     def commit(
         self, objects: Iterable[ObjectInfo], realisations: Iterable[Realisation]
@@ -95,8 +132,15 @@ class Registry:
             self._connection.executemany(
                 "INSERT INTO objects (path, name, digest, kind, size, registered,"
                 " last_used) VALUES (?, ?, ?, ?, ?, ?, ?)"
-                " ON CONFLICT (path) DO UPDATE SET last_used = excluded.last_used",
+                " ON CONFLICT (path) DO UPDATE SET last_used = excluded.last_used,"
+                " name = excluded.name, digest = excluded.digest,"
+                " kind = excluded.kind, size = excluded.size",
                 [_row(info) for info in infos],
+            )
+            self._connection.executemany(
+                "DELETE FROM damaged"
+                " WHERE object = (SELECT id FROM objects WHERE path = ?)",
+                [(str(info.path),) for info in infos],
             )
             self._connection.executemany(
                 "INSERT OR IGNORE INTO refs SELECT a.id, b.id FROM objects AS a,"
@@ -107,7 +151,7 @@ class Registry:
                 "INSERT OR IGNORE INTO realisations (record, key, kind, subject,"
                 " derivation, output, output_digest, level, started, registered,"
                 " content) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [_claim(realisation, self._now) for realisation in realisations],
+                [claim_values(realisation, self._now) for realisation in realisations],
             )
 
     @contextmanager
@@ -130,7 +174,8 @@ def _row(info: ObjectInfo) -> tuple[str | int, ...]:
     )
 
 
-def _claim(realisation: Realisation, now: int) -> tuple[str | int | bytes, ...]:
+def claim_values(realisation: Realisation, now: int) -> tuple[str | int | bytes, ...]:
+    """The row of a realisation: its columns, in the order of the table."""
     return (
         realisation.record_digest.hex,
         *(str(realisation.key), realisation.kind, realisation.subject),

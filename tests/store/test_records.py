@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 from hypothesis import given
@@ -23,7 +23,7 @@ from fromager.store import (
     load_realisation,
 )
 from fromager.store.records import ObjectRecord, dump_record, load_record
-from fromager.store.tree import listing
+from fromager.store.tree import dump_node, listing, load_node
 from support.golden import DATA, check_golden
 from support.trees import Sketch, sketches, tree_of
 
@@ -35,6 +35,7 @@ PATHS = st.builds(
     StorePath.of, DIGESTS, st.from_regex(r"[a-z0-9][a-z.-]{0,9}", fullmatch=True)
 )
 TEXT = st.text(max_size=12)
+T = TypeVar("T")
 
 
 def pairs(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -58,6 +59,8 @@ REALISATIONS = st.builds(
     facts=pairs(TEXT),
 )
 
+
+PATH = str(StorePath.of(blob_digest(b""), "other"))
 
 TREES: dict[str, Directory] = {
     "empty": Directory(()),
@@ -127,6 +130,10 @@ def test_an_object_comes_back_from_its_record(
     assert load_record(dump_record(record)) == record
 
 
+def canonical(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
 def record() -> dict[str, Any]:
     tree = Directory.of({"a": File(blob_digest(b"1"), False, 1)})
     path = StorePath.of(tree.digest, "name")
@@ -148,18 +155,21 @@ def record() -> dict[str, Any]:
         lambda value: value.update(content=[["", "l", "a"]]),
         lambda value: value.update(content=[["", "d"]]),
         lambda value: value["content"].append(["b", "f", "0" * 64, 1]),
+        lambda value: value.update(more=1),
+        lambda value: value.update(size=2),
+        lambda value: value.update(references=value["references"] * 2 + [PATH] * 2),
     ],
 )
 def test_a_record_that_does_not_agree_with_itself_is_refused(
     change: Callable[[dict[str, Any]], object],
 ) -> None:
     value = record()
-    assert load_record(json.dumps(value).encode())
+    assert load_record(canonical(value))
 
     change(value)
 
     with pytest.raises(InvalidRecord):
-        load_record(json.dumps(value).encode())
+        load_record(canonical(value))
 
 
 @pytest.mark.parametrize("field", [*json.loads(dump_realisation(CLAIM)), "nothing"])
@@ -169,12 +179,12 @@ def test_a_record_that_does_not_agree_with_itself_is_refused(
 def test_a_realisation_with_odd_fields_is_refused_or_kept(
     field: str, value: object
 ) -> None:
-    fields = json.loads(dump_realisation(CLAIM)) | {field: value}
+    content = canonical(json.loads(dump_realisation(CLAIM)) | {field: value})
     try:
-        loaded = load_realisation(json.dumps(fields).encode())
+        loaded = load_realisation(content)
     except InvalidRecord:
         return
-    assert load_realisation(dump_realisation(loaded)) == loaded
+    assert dump_realisation(loaded) == content
 
 
 @given(st.binary(max_size=50))
@@ -182,6 +192,97 @@ def test_other_bytes_are_no_record(content: bytes) -> None:
     for load in (load_record, load_realisation):
         with pytest.raises(InvalidRecord):
             load(content)
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | TEXT
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+CHANGES = st.one_of(
+    st.tuples(st.just("cut"), st.integers(0, 3000)),
+    st.tuples(st.just("put"), st.integers(0, 3000), st.binary(min_size=1, max_size=4)),
+    st.tuples(st.just("take"), st.integers(0, 3000), st.integers(1, 40)),
+)
+
+
+def changed(content: bytes, changes: list[Any]) -> bytes:
+    """The same bytes, damaged as disks and people damage them."""
+    for change in changes:
+        match change:
+            case "cut", at:
+                content = content[:at]
+            case "put", at, new:
+                content = content[:at] + new + content[at + len(new) :]
+            case "take", at, count:
+                content = content[:at] + content[at + count :]
+    return content
+
+
+def is_taken(
+    load: Callable[[bytes], T], dump: Callable[[T], bytes], content: bytes
+) -> bool:
+    """Whether a parser takes these bytes; if so, they are what it would write."""
+    try:
+        loaded = load(content)
+    except InvalidRecord:
+        return False
+    assert dump(loaded) == content
+    return True
+
+
+def is_record(content: bytes) -> bool:
+    """Whether one of the parsers takes these bytes; never do both."""
+    as_object = is_taken(load_record, dump_record, content)
+    as_claim = is_taken(load_realisation, dump_realisation, content)
+    assert not (as_object and as_claim)
+    return as_object or as_claim
+
+
+@given(sketches(), st.lists(CHANGES, min_size=1, max_size=3))
+def test_a_damaged_record_is_refused_or_is_a_record(
+    sketch: dict[str, Sketch], changes: list[Any]
+) -> None:
+    tree = tree_of(sketch)
+    content = dump_record(ObjectRecord(StorePath.of(tree.digest, "name"), (), tree))
+    assert is_record(content)
+
+    is_record(changed(content, changes))
+
+
+@given(REALISATIONS, st.lists(CHANGES, min_size=1, max_size=3))
+def test_a_damaged_realisation_is_refused_or_is_a_realisation(
+    realisation: Realisation, changes: list[Any]
+) -> None:
+    content = dump_realisation(realisation)
+    assert is_record(content)
+
+    is_record(changed(content, changes))
+
+
+@given(st.sampled_from(["content", "references", "path", "size", "kind"]), VALUES)
+def test_a_record_with_any_value_is_refused_or_is_a_record(
+    field: str, value: object
+) -> None:
+    is_record(canonical({**record(), field: value}))
+
+
+@given(st.lists(st.lists(SCALARS | st.just(""), max_size=5), max_size=6))
+def test_any_rows_are_refused_or_are_a_tree(rows: list[list[Any]]) -> None:
+    try:
+        node = load_node(json.loads(json.dumps(rows)))
+    except InvalidRecord:
+        return
+    assert load_node(dump_node(node)) == node
+
+
+@given(VALUES)
+def test_any_json_is_refused_or_is_a_record(value: object) -> None:
+    for content in (canonical(value), json.dumps(value).encode("utf-16")):
+        assert not is_record(content)
 
 
 def test_blobs_have_the_digests_agreed_upon() -> None:
