@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from fromager.store.damage import Damage, DamageKind
-from fromager.store.digest import RECORD_CONTEXT, Digest, derived_digest
+from fromager.store.digest import RECORD_CONTEXT, derived_digest
 from fromager.store.errors import InvalidRecord
 from fromager.store.examine import Row
 from fromager.store.path import StorePath
@@ -14,7 +15,6 @@ from fromager.store.writer import claim_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
 
     from fromager.store.layout import StoreLayout
     from fromager.store.realisation import Realisation
@@ -97,16 +97,57 @@ def note_verified(
     )
 
 
-def check_claims(layout: StoreLayout, query: Query) -> tuple[int, list[Damage]]:
-    """How many realisations have rows, and where rows and files do not agree."""
-    rows = query(_CLAIMS, ())
-    damages = []
-    for row in rows:
-        place = layout.realisation(Digest.parse(row[1]), Digest(bytes.fromhex(row[0])))
-        damage = _claim_damage(layout, place, row)
-        if damage is not None:
-            damages.append(damage)
-    return len(rows), damages
+@dataclass(frozen=True, slots=True)
+class ClaimRow:
+    """What the database says of a realisation."""
+
+    record: str
+    """Hex digits of the digest of its record."""
+    columns: tuple[Any, ...]
+    """All columns, in the order of the table."""
+
+    @property
+    def content(self) -> bytes:
+        """The record itself."""
+        return bytes(self.columns[-1])
+
+    @property
+    def registered(self) -> int:
+        """Seconds since the epoch."""
+        return int(self.columns[-2])
+
+
+def claim_rows(query: Query) -> list[ClaimRow]:
+    """All realisations."""
+    return [ClaimRow(str(row[0]), row) for row in query(_CLAIMS, ())]
+
+
+def check_claims(layout: StoreLayout, rows: Iterable[ClaimRow]) -> list[Damage]:
+    """Where rows and files do not agree."""
+    found = (claim_damage(layout, row) for row in rows)
+    return [damage for damage in found if damage is not None]
+
+
+def claim_damage(layout: StoreLayout, row: ClaimRow) -> Damage | None:
+    """What is wrong with the row or the file of a realisation."""
+    try:
+        realisation = read_claim(row.content, row.record)
+    except InvalidRecord as error:
+        detail = f"its row cannot be read: {error.reason}"
+        return Damage(f"realisation {row.record}", detail, DamageKind.ROW)
+    place = layout.realisation(realisation.key, realisation.record_digest)
+    named = str(place.relative_to(layout.root))
+    if claim_values(realisation, row.registered) != row.columns:
+        return Damage(named, "its row says otherwise", DamageKind.ROW)
+    try:
+        if place.read_bytes() != row.content:
+            return Damage(named, "it has other bytes", DamageKind.RECORD)
+    except FileNotFoundError:
+        return Damage(named, "it is missing", DamageKind.RECORD)
+    except OSError as error:
+        detail = f"cannot be read: {error.strerror}"
+        return Damage(named, detail, DamageKind.UNREADABLE)
+    return None
 
 
 def read_claim(content: bytes, record: str) -> Realisation:
@@ -118,28 +159,6 @@ def read_claim(content: bytes, record: str) -> Realisation:
     if derived_digest(RECORD_CONTEXT, content).hex != record:
         raise InvalidRecord("realisation", "its bytes are not those of its name")
     return load_realisation(content)
-
-
-def _claim_damage(
-    layout: StoreLayout, place: Path, row: tuple[Any, ...]
-) -> Damage | None:
-    record, content = row[0], bytes(row[-1])
-    named = str(place.relative_to(layout.root))
-    try:
-        realisation = read_claim(content, record)
-    except InvalidRecord as error:
-        return Damage(named, f"its row cannot be read: {error.reason}", DamageKind.ROW)
-    if claim_values(realisation, row[-2]) != (*row[:-1], content):
-        return Damage(named, "its row says otherwise", DamageKind.ROW)
-    try:
-        if place.read_bytes() != content:
-            return Damage(named, "it has other bytes", DamageKind.RECORD)
-    except FileNotFoundError:
-        return Damage(named, "it is missing", DamageKind.RECORD)
-    except OSError as error:
-        detail = f"cannot be read: {error.strerror}"
-        return Damage(named, detail, DamageKind.UNREADABLE)
-    return None
 
 
 def _row(found: tuple[Any, ...]) -> Row:

@@ -90,7 +90,7 @@ class Database:
         return self._infos("ORDER BY path", ())
 
     def closure(self, paths: Iterable[StorePath]) -> tuple[set[str], set[str]]:
-        """What these objects reach, themselves included; and which are not there."""
+        """What these objects reach, themselves included; and which are not valid."""
         wanted = {str(path) for path in paths}
         ids: dict[int, str] = {}
         found = self._by("SELECT id, path FROM objects WHERE path IN ({})", wanted)
@@ -103,7 +103,8 @@ class Database:
             )
             found = {row for row in new if row[0] not in ids}
         reached = set(ids.values())
-        return reached, wanted - reached
+        withheld = self.rows("SELECT path FROM damaged JOIN objects ON id = object")
+        return reached, wanted - reached | reached & {row[0] for row in withheld}
 
     def claims(self, where: str, values: Sequence[str]) -> list[bytes]:
         """The records of realisations, newest first."""

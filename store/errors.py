@@ -76,6 +76,10 @@ class ObjectWithheld(ObjectMissing):
         return "Repair it, or build it again"
 
 
+class NotRestored(StoreError):
+    """The content of an object cannot be had from where it was looked for."""
+
+
 class ObjectDamaged(StoreError):
     """The bytes on disk are not the bytes that the digest names."""
 

@@ -15,6 +15,7 @@ from fromager.store.errors import (
     InvalidRecord,
     ObjectDamaged,
     ObjectMissing,
+    ObjectWithheld,
     StoreUnavailable,
     UnsupportedFile,
 )
@@ -33,12 +34,12 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from fromager.store.api import ObjectInfo, Transaction
-    from fromager.store.damage import Verification
+    from fromager.store.care import Care
     from fromager.store.publish import Publisher
     from fromager.store.realisation import Realisation
     from fromager.store.scratch import Scratch
+    from fromager.store.staging import Staging
     from fromager.store.tree import Node
-    from fromager.store.verify import Scope
 
 
 TREES_REMEMBERED: Final = 256
@@ -110,23 +111,34 @@ class LocalStore:
             StoreUnavailable: this store cannot be written.
         """
         # What only writers use is not imported by readers.
-        from fromager.store.publish import Publisher
-        from fromager.store.staging import Staging
         from fromager.store.transaction import LocalTransaction
 
-        self._require_writable()
-        with self._making:
-            if self._publisher is None:
-                self._publisher = Publisher(self._layout, self._writer, self._effect)
-        staging = Staging(self._layout, self._lease, self._effect)
+        publisher = self._publishing()
         return LocalTransaction(
-            staging, self._publisher, self.info, self._clock, self._remember_tree
+            self._staging(), publisher, self.info, self._clock, self._remember_tree
         )
 
     def info(self, path: StorePath) -> ObjectInfo | None:
         """What is known of a valid object; None if it is not valid here."""
         found = self._database.info(path)
         return found if found is not None and self._is_there(path) else None
+
+    def require(self, path: StorePath) -> ObjectInfo:
+        """What is known of a valid object.
+
+        Raises:
+            ObjectWithheld: it was found damaged.
+            ObjectMissing: it is not valid.
+        """
+        found = self.info(path)
+        if found is not None:
+            return found
+        from fromager.store.audit import reason_withheld
+
+        reason = reason_withheld(self._database.rows, path)
+        if reason is not None:
+            raise ObjectWithheld(str(path), reason)
+        raise ObjectMissing(str(path))
 
     def tree(self, path: StorePath) -> File | Directory:
         """What a valid object holds, from its record, without reading its files.
@@ -137,8 +149,7 @@ class LocalStore:
         """
         from fromager.store.records import load_record
 
-        if self.info(path) is None:
-            raise ObjectMissing(str(path))
+        self.require(path)
         known = self._trees.get(path)
         if known is not None:
             return known
@@ -168,7 +179,7 @@ class LocalStore:
         """
         reached, missing = self._database.closure(paths)
         if missing:
-            raise ObjectMissing(min(missing))
+            self.require(StorePath.parse(min(missing)))
         return tuple(StorePath.parse(text) for text in sorted(reached))
 
     def realisations(self, key: Digest) -> tuple[Realisation, ...]:
@@ -212,31 +223,19 @@ class LocalStore:
         if self._writable:
             self._writer.remember(namespace, key, value)
 
-    def verify(
-        self,
-        scope: Scope,
-        *,
-        processes: int = 1,
-        progress: Callable[[int, int], None] = lambda number, total: None,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> Verification:
-        """Look whether objects are what they were; what is damaged is withheld.
+    def care(self) -> Care:
+        """Verifying and repairing what is here; what may not be written is verified."""
+        from fromager.store.care import Care
 
-        Raises:
-            ObjectMissing: the scope names a path that the database does not know.
-        """
-        from fromager.store.verify import Verifier
-
-        return Verifier(
-            self._layout,
-            self._database.rows,
-            self._writer if self._writable else None,
-            self._clock,
-            monotonic,
-            self._effect,
-            processes,
-            progress,
-        ).run(scope)
+        return Care(
+            layout=self._layout,
+            query=self._database.rows,
+            writer=self._writer if self._writable else None,
+            publisher=self._publishing,
+            staging=self._staging,
+            clock=self._clock,
+            effect=self._effect,
+        )
 
     def touch(self, paths: Iterable[StorePath]) -> None:
         """Note that these objects are in use now; as cheap and weak as `remember`."""
@@ -340,6 +339,20 @@ class LocalStore:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _publishing(self) -> Publisher:
+        from fromager.store.publish import Publisher
+
+        self._require_writable()
+        with self._making:
+            if self._publisher is None:
+                self._publisher = Publisher(self._layout, self._writer, self._effect)
+            return self._publisher
+
+    def _staging(self) -> Staging:
+        from fromager.store.staging import Staging
+
+        return Staging(self._layout, self._lease, self._effect)
 
     def _remember_tree(self, path: StorePath, content: File | Directory) -> None:
         """Keep what an object holds: it never changes, and reading it is slow."""

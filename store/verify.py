@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from stat import S_ISREG
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from fromager.store.audit import all_rows, check_claims, note_verified
+from fromager.store.audit import all_rows, check_claims, claim_rows, note_verified
 from fromager.store.damage import Damage, DamageKind, Verification, damaged_objects
 from fromager.store.digest import Digest
 from fromager.store.errors import ObjectMissing
 from fromager.store.examine import Examiner, Row
 from fromager.store.layout import PRIVATE
+from fromager.store.removal import remove_tree
 from fromager.store.sharing import SharedSet, share
 from fromager.store.tree import File
 
@@ -93,7 +94,9 @@ class Verifier:
         claims, damages = 0, list[Damage]()
         leftovers = part.leftovers
         if scope.paths is None:
-            claims, damages = check_claims(self.layout, self.query)
+            rows_of_claims = claim_rows(self.query)
+            claims = len(rows_of_claims)
+            damages = check_claims(self.layout, rows_of_claims)
         suspects = self._suspects(part.damages, rows)
         if self.writer is None:
             found = self._again(suspects, part.damages, self.query)
@@ -103,8 +106,8 @@ class Verifier:
                 found = self._again(suspects, part.damages, registry.query)
                 leftovers += self._without_rows(scope, registry.query)
                 if damages:
-                    claims, damages = check_claims(self.layout, registry.query)
-                self._clear_pool(found)
+                    damages = check_claims(self.layout, claim_rows(registry.query))
+                clear_pool(self.layout, _files(found), self.effect)
                 note_verified(registry, now, part.done, found)
         return Verification(
             damages=tuple(sorted({*found, *damages})),
@@ -182,16 +185,6 @@ class Verifier:
             if file is not None and _is_wrong(examiner, file):
                 found.append(damage)
         return found
-
-    def _clear_pool(self, damages: Iterable[Damage]) -> None:
-        """Remove the files of the pool that do not hold what their names say."""
-        examiner = Examiner(self.layout)
-        for file in {d.file for d in damages if d.file is not None}:
-            if _is_wrong(examiner, file):
-                self.effect("remove blob")
-                # A folder in its place harms nobody: no file can be linked to it.
-                with suppress(OSError):
-                    os.unlink(self.layout.blob(file))
 
     def _without_rows(self, scope: Scope, query: Query) -> list[str]:
         """What lies where objects, records and claims lie, and has no row."""
@@ -277,6 +270,24 @@ def _look_at_pool(
             else:
                 continue
             part.damages.append(Damage(place, detail, kind, None, file))
+
+
+def _files(damages: Iterable[Damage]) -> set[File]:
+    return {damage.file for damage in damages if damage.file is not None}
+
+
+def clear_pool(
+    layout: StoreLayout, files: Iterable[File], effect: Callable[[str], None]
+) -> None:
+    """Remove what the pool holds for these and is wrong, so that nobody uses it.
+
+    Objects that share the bytes keep their links. The caller may write.
+    """
+    examiner = Examiner(layout)
+    for file in files:
+        if _is_wrong(examiner, file):
+            effect("remove blob")
+            remove_tree(layout.blob(file))
 
 
 def _is_wrong(examiner: Examiner, file: File) -> bool:

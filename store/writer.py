@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from fromager.store.database import connect, database_errors
 from fromager.store.errors import StoreError
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from fromager.store.database import Connected
     from fromager.store.layout import StoreLayout
     from fromager.store.realisation import Realisation
+
+_INSERT_CLAIM: Final = (
+    "INSERT OR IGNORE INTO realisations (record, key, kind, subject, derivation,"
+    " output, output_digest, level, started, registered, content)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 
 
 class Writer:
@@ -123,6 +129,18 @@ class Registry:
             for statement, values in statements:
                 self._connection.executemany(statement, values)
 
+    def replace_claim(
+        self, record: str, realisation: Realisation, registered: int
+    ) -> None:
+        """Let a realisation have the row that had this record, durably."""
+        with self._transaction("FULL"):
+            self._connection.execute(
+                "DELETE FROM realisations WHERE record = ?", (record,)
+            )
+            self._connection.execute(
+                _INSERT_CLAIM, claim_values(realisation, registered)
+            )
+
     def commit(
         self, objects: Iterable[ObjectInfo], realisations: Iterable[Realisation]
     ) -> None:
@@ -148,9 +166,7 @@ class Registry:
                 [(str(i.path), str(path)) for i in infos for path in i.references],
             )
             self._connection.executemany(
-                "INSERT OR IGNORE INTO realisations (record, key, kind, subject,"
-                " derivation, output, output_digest, level, started, registered,"
-                " content) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                _INSERT_CLAIM,
                 [claim_values(realisation, self._now) for realisation in realisations],
             )
 
