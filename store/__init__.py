@@ -11,6 +11,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fromager.store.api import ObjectInfo, Store, Transaction, TreeBuilder
+    from fromager.store.care import Care
+    from fromager.store.damage import (
+        Damage,
+        DamageKind,
+        Irreparable,
+        Rebuilt,
+        Repaired,
+        Repairs,
+        Verification,
+    )
     from fromager.store.digest import (
         DERIVATION_CONTEXT,
         Digest,
@@ -19,17 +29,21 @@ if TYPE_CHECKING:
         stream_digest,
     )
     from fromager.store.errors import (
+        DatabaseUnusable,
         InvalidName,
         InvalidRecord,
         LinkRefused,
+        NotRestored,
         ObjectDamaged,
         ObjectMissing,
+        ObjectWithheld,
         StoreError,
         StoreFull,
         StoreUnavailable,
         UnsupportedFile,
     )
     from fromager.store.local import LocalStore, open_store
+    from fromager.store.other_store import OtherStore
     from fromager.store.path import StorePath, check_name
     from fromager.store.reading import read_tree
     from fromager.store.realisation import (
@@ -38,8 +52,11 @@ if TYPE_CHECKING:
         dump_realisation,
         load_realisation,
     )
+    from fromager.store.rebuild import rebuild_database
+    from fromager.store.repair import Restorer
     from fromager.store.scratch import Scratch
     from fromager.store.tree import Directory, File, Link, Node, from_paths
+    from fromager.store.verify import Scope
 
 _HOME = {
     "api": ("ObjectInfo", "Store", "Transaction", "TreeBuilder"),
@@ -51,6 +68,9 @@ _HOME = {
         "stream_digest",
     ),
     "errors": (
+        "DatabaseUnusable",
+        "NotRestored",
+        "ObjectWithheld",
         "InvalidName",
         "InvalidRecord",
         "LinkRefused",
@@ -61,6 +81,20 @@ _HOME = {
         "StoreUnavailable",
         "UnsupportedFile",
     ),
+    "care": ("Care",),
+    "damage": (
+        "Damage",
+        "DamageKind",
+        "Irreparable",
+        "Rebuilt",
+        "Repaired",
+        "Repairs",
+        "Verification",
+    ),
+    "other_store": ("OtherStore",),
+    "rebuild": ("rebuild_database",),
+    "repair": ("Restorer",),
+    "verify": ("Scope",),
     "local": ("LocalStore", "open_store"),
     "path": ("StorePath", "check_name"),
     "scratch": ("Scratch",),
@@ -78,19 +112,32 @@ _MODULE = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [
     "DERIVATION_CONTEXT",
     "PURPOSE_CHECK",
+    "Care",
+    "Damage",
+    "DamageKind",
+    "DatabaseUnusable",
     "Digest",
     "Directory",
     "File",
     "InvalidName",
     "InvalidRecord",
+    "Irreparable",
     "Link",
     "LinkRefused",
     "LocalStore",
     "Node",
+    "NotRestored",
     "ObjectDamaged",
     "ObjectInfo",
     "ObjectMissing",
+    "ObjectWithheld",
+    "OtherStore",
     "Realisation",
+    "Rebuilt",
+    "Repaired",
+    "Repairs",
+    "Restorer",
+    "Scope",
     "Scratch",
     "Store",
     "StoreError",
@@ -100,6 +147,7 @@ __all__ = [
     "Transaction",
     "TreeBuilder",
     "UnsupportedFile",
+    "Verification",
     "blob_digest",
     "check_name",
     "derived_digest",
@@ -108,6 +156,7 @@ __all__ = [
     "load_realisation",
     "open_store",
     "read_tree",
+    "rebuild_database",
     "stream_digest",
 ]
 

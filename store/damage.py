@@ -113,3 +113,17 @@ class Repairs:
 
     repaired: tuple[Repaired, ...]
     irreparable: tuple[Irreparable, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What a database that was made anew holds."""
+
+    objects: int
+    """Objects, the damaged ones among them."""
+    claims: int
+    """Realisations."""
+    damages: tuple[Damage, ...]
+    """What is wrong with objects; these are withheld."""
+    unreadable: tuple[Damage, ...]
+    """Records that say nothing any more: what they spoke of is left out."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from fromager.store.database import create_database
 from fromager.store.durability import storage_error, sync_each
-from fromager.store.errors import StoreUnavailable
+from fromager.store.errors import DatabaseUnusable, InvalidRecord, StoreUnavailable
 from fromager.store.layout import FORMAT, PRIVATE
 from fromager.store.locks import exclusive
 
@@ -25,7 +25,7 @@ def require_store(layout: StoreLayout) -> None:
         StoreUnavailable: there is none, or it is too new, or damaged.
     """
     try:
-        content = layout.version.read_bytes()
+        version = read_version(layout)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise StoreUnavailable(
             layout.root,
@@ -34,20 +34,37 @@ def require_store(layout: StoreLayout) -> None:
         ) from error
     except OSError as error:
         raise storage_error(layout.root, error) from error
-    try:
-        version = int(json.loads(content)["format"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise StoreUnavailable(
-            layout.root,
-            f"{layout.version} is damaged",
-            "Restore that file from a backup, or use another store",
-        ) from error
+    except InvalidRecord as error:
+        raise DatabaseUnusable(layout.root, str(error)) from error
     if version > FORMAT:
         raise StoreUnavailable(
             layout.root,
             f"its format is {version}, this fromager knows {FORMAT}",
             "Use the fromager that made it, or another store",
         )
+
+
+def read_version(layout: StoreLayout) -> int:
+    """The format of the store that is there.
+
+    Raises:
+        OSError: the file cannot be read.
+        InvalidRecord: it does not say what it must.
+    """
+    content = layout.version.read_bytes()
+    try:
+        return int(json.loads(content)["format"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InvalidRecord(str(layout.version), "it is damaged") from error
+
+
+def write_version(layout: StoreLayout) -> None:
+    """Mark the folder as a store, durably."""
+    new = layout.private / "version.new"
+    new.write_bytes(json.dumps({"format": FORMAT}).encode() + b"\n")
+    sync_each(os.fsencode(path) for path in (new, layout.private))
+    new.rename(layout.version)
+    sync_each(os.fsencode(path) for path in (layout.private, layout.root))
 
 
 def require_writable(layout: StoreLayout) -> None:
@@ -98,20 +115,14 @@ def _create(layout: StoreLayout) -> None:
     for folder in layout.folders:
         folder.mkdir(parents=True, exist_ok=True)
     if any((layout.private / "records").iterdir()):
-        raise StoreUnavailable(
-            layout.root,
-            f"{layout.version} is missing, though objects are there",
-            "Restore that file from a backup, or use another store",
+        raise DatabaseUnusable(
+            layout.root, f"{layout.version} is missing, though objects are there"
         )
     # An earlier attempt was cut off: nothing in it can be of use.
     for name in ("db.sqlite", "db.sqlite-wal", "db.sqlite-shm"):
         (layout.private / name).unlink(missing_ok=True)
     create_database(layout.root, layout.database)
-    new = layout.private / "version.new"
-    new.write_bytes(json.dumps({"format": FORMAT}).encode() + b"\n")
-    sync_each(os.fsencode(path) for path in (new, layout.private))
-    new.rename(layout.version)
-    sync_each(os.fsencode(path) for path in (layout.private, layout.root))
+    write_version(layout)
 
 
 def _refuse_foreign(layout: StoreLayout) -> None:

@@ -30,7 +30,7 @@ from fromager.store.path import StorePath
 from fromager.store.publish import Batch, StagedObject
 from fromager.store.records import ObjectRecord, dump_record, load_record
 from fromager.store.staging import MTIME, Mirror, StagedBlob, Staging, file_mode
-from fromager.store.tree import Directory, File, encode
+from fromager.store.tree import Directory, File, encode, members_by_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -114,7 +114,7 @@ class Repairer:
         content = self._recorded(path)
         if content is None:
             return self._taken(path, own, staging)
-        for file, members in _files(content).items():
+        for file, members in members_by_file(content).items():
             places = [_member(own, member) for member in members]
             if not (
                 self._hold(file, places, staging)
@@ -161,7 +161,7 @@ class Repairer:
         if StorePath.of(content.digest, path.name) != path:
             raise NotRestored(f"{source} is not what was recorded")
         # What the pool had was taken for what its name says.
-        for file, members in _files(content).items():
+        for file, members in members_by_file(content).items():
             places = [_member(place, member) for member in members]
             if not self._hold(file, places, staging):
                 raise NotRestored(f"{source} changes while it is read")
@@ -219,7 +219,7 @@ class Repairer:
                 other = load_record(content)
             except (OSError, InvalidRecord):
                 continue
-            for each, members in _files(other.content).items():
+            for each, members in members_by_file(other.content).items():
                 if each.digest == file.digest:
                     top = self.layout.object(other.path)
                     yield from (_member(top, member) for member in members)
@@ -244,17 +244,6 @@ class Repairer:
         written = staging.write_record(dump_record(record))
         batch = Batch(staging, {path: StagedObject(info, written, place)})
         self.publisher.publish(batch)
-
-
-def _files(content: File | Directory) -> dict[File, list[str]]:
-    """The files of an object, and where each is: relative paths, "" for a blob."""
-    if isinstance(content, File):
-        return {content: [""]}
-    found: dict[File, list[str]] = {}
-    for path, node in content.walk():
-        if isinstance(node, File):
-            found.setdefault(node, []).append(path)
-    return found
 
 
 def _member(top: bytes, path: str) -> bytes:

@@ -143,6 +143,17 @@ def node_digest(node: File | Directory) -> Digest:
     return node.digest
 
 
+def members_by_file(content: File | Directory) -> dict[File, list[str]]:
+    """The files of an object, and where each of them is: relative paths, "" for a blob."""
+    if isinstance(content, File):
+        return {content: [""]}
+    found: dict[File, list[str]] = {}
+    for path, node in content.walk():
+        if isinstance(node, File):
+            found.setdefault(node, []).append(path)
+    return found
+
+
 def listing(directory: Directory) -> bytes:
     """The canonical listing of one folder; its digest is the folder's."""
     return json.dumps(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fromager.store.layout import StoreLayout
     from fromager.store.realisation import Realisation
 
-_INSERT_CLAIM: Final = (
+INSERT_CLAIM: Final = (
     "INSERT OR IGNORE INTO realisations (record, key, kind, subject, derivation,"
     " output, output_digest, level, started, registered, content)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -120,7 +120,7 @@ class Registry:
 
     def execute_all(
         self,
-        statements: Iterable[tuple[str, list[tuple[object, ...]]]],
+        statements: Iterable[tuple[str, Sequence[tuple[object, ...]]]],
         *,
         durable: bool,
     ) -> None:
@@ -138,7 +138,7 @@ class Registry:
                 "DELETE FROM realisations WHERE record = ?", (record,)
             )
             self._connection.execute(
-                _INSERT_CLAIM, claim_values(realisation, registered)
+                INSERT_CLAIM, claim_values(realisation, registered)
             )
 
     def commit(
@@ -166,7 +166,7 @@ class Registry:
                 [(str(i.path), str(path)) for i in infos for path in i.references],
             )
             self._connection.executemany(
-                _INSERT_CLAIM,
+                INSERT_CLAIM,
                 [claim_values(realisation, self._now) for realisation in realisations],
             )
 

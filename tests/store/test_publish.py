@@ -26,6 +26,7 @@ from fromager.store import (
     blob_digest,
     open_store,
 )
+from fromager.store.records import load_record
 from support.processes import Killer, at_once, fork, wait
 from support.trees import Program, Sketch, damages, leftovers, tree_of, write_sketch
 
@@ -330,3 +331,94 @@ def test_a_full_disk_is_said_and_loses_nothing(
     run_with_little_space: Callable[[str], str], code: str
 ) -> None:
     assert "Free some space" in run_with_little_space(code)
+
+
+def check_references(store: LocalStore, thing: StorePath, names: set[str]) -> None:
+    """The database and the record know the same references; verifying agrees."""
+    info = store.info(thing)
+    assert info is not None
+    assert {path.name for path in info.references} == names
+    place = store.root / ".fromager" / "records" / f"{thing}.json"
+    assert load_record(place.read_bytes()).references == info.references
+    assert store.care().verify().damages == ()
+
+
+def test_references_of_all_processes_that_publish_an_object_are_kept(
+    tmp_path: Path,
+) -> None:
+    """One publishes it while the other one is about to, with another reference."""
+
+    def publish(store: LocalStore, name: str) -> StorePath:
+        with store.transaction() as transaction:
+            reference = transaction.add_bytes(name.encode(), name)
+            thing = transaction.add_bytes(
+                b"thing", "thing", references=[reference.path]
+            )
+        return thing.path
+
+    with open_store(tmp_path / "store") as quick:
+        done: list[StorePath] = []
+
+        def overtake(name: str) -> None:
+            if name == "sync" and not done:
+                done.append(publish(quick, "a"))
+
+        with open_store(tmp_path / "store", effect=overtake) as slow:
+            thing = publish(slow, "b")
+
+            check_references(slow, thing, {"a", "b"})
+            publish(quick, "a")
+            check_references(slow, thing, {"a", "b"})
+            publish(quick, "c")
+            check_references(slow, thing, {"a", "b", "c"})
+
+
+def test_references_of_all_threads_that_publish_together_are_kept(
+    tmp_path: Path,
+) -> None:
+    gate = Gate()
+    prepared = threading.Barrier(6)
+
+    with open_store(tmp_path / "store", effect=gate) as store:
+
+        def publish(number: int) -> StorePath:
+            with store.transaction() as transaction:
+                reference = transaction.add_bytes(b"%d" % number, f"blob-{number}")
+                thing = transaction.add_directory(
+                    tmp_path / "in", "thing", references=[reference.path]
+                )
+                if number:
+                    prepared.wait(30)
+            return thing.path
+
+        write_sketch(tmp_path / "in", FOLDER)
+        with ThreadPoolExecutor(6) as threads:
+            first = threads.submit(publish, 0)
+            assert gate.reached.wait(30)
+            others = [threads.submit(publish, number) for number in range(1, 6)]
+            prepared.wait(30)
+            gate.open.set()
+            things = {future.result() for future in (first, *others)}
+
+        (thing,) = things
+        check_references(store, thing, {f"blob-{number}" for number in range(6)})
+        assert leftovers(store) == []
+
+
+def test_what_is_gone_when_it_gets_more_references_is_not_valid_again(
+    tmp_path: Path,
+) -> None:
+    """The object was collected, or found damaged, after it was looked up."""
+    with open_store(tmp_path / "store") as store:
+        with store.transaction() as transaction:
+            thing = transaction.add_bytes(b"thing", "thing")
+        place = thing.path.below(store.root)
+
+        with pytest.raises(ObjectMissing), store.transaction() as transaction:
+            other = transaction.add_bytes(b"other", "other")
+            transaction.add_bytes(b"thing", "thing", references=[other.path])
+            place.chmod(0o600)
+            place.write_bytes(b"THING")
+            assert store.care().verify().damaged == (thing.path,)
+
+        assert store.info(thing.path) is None
