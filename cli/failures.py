@@ -13,16 +13,25 @@ if TYPE_CHECKING:
 def exit_code(error: BaseException) -> ExitCode:
     """The exit status for an error of the store or of the derivations."""
     from fromager.derivations import BuildError, InputError, ResolutionError
-    from fromager.store import InvalidName, InvalidRecord, ObjectDamaged
+    from fromager.store import (
+        DatabaseTooNew,
+        DatabaseUnusable,
+        InvalidName,
+        InvalidRecord,
+        ObjectDamaged,
+        ObjectWithheld,
+    )
 
     match error:
         case KeyboardInterrupt():
             return ExitCode.INTERRUPTED
+        case DatabaseTooNew():
+            return ExitCode.FAILED
         case BuildError():
             return ExitCode.BUILD_FAILED
         case ResolutionError():
             return ExitCode.IMPOSSIBLE
-        case ObjectDamaged() | InvalidRecord():
+        case ObjectDamaged() | ObjectWithheld() | InvalidRecord() | DatabaseUnusable():
             return ExitCode.DAMAGED
         case InputError() | InvalidName():
             return ExitCode.USAGE
@@ -42,3 +51,19 @@ def show(console: Console, error: BaseException) -> None:
     console.error(str(error))
     if hint := getattr(error, "hint", None):
         console.hint(hint)
+    if command := _command(error):
+        console.hint(command)
+
+
+def _command(error: BaseException) -> str | None:
+    """The command line that carries the hint out."""
+    from fromager.store import DatabaseUnusable, ObjectDamaged, ObjectWithheld
+
+    match error:
+        case ObjectDamaged():
+            return "fromager store verify; fromager store repair"
+        case ObjectWithheld(wanted=path):
+            return f"fromager store repair {path}"
+        case DatabaseUnusable():
+            return "fromager store rebuild-db"
+    return None

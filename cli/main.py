@@ -23,7 +23,7 @@ COMMANDS: Final = {
     "why-rebuilt": ("why_rebuilt", "Say which inputs changed since the last build."),
     "check": ("check", "Build again what was built, and compare."),
     "diff": ("diff", "Say what differs between two outputs, and why."),
-    "store": ("store", "Look into the store."),
+    "store": ("store", "Look into the store, and keep it sound."),
     "derivation": ("derivation", "Look at derivations, and compare them."),
     "config": ("config", "Show the settings in force, and where they come from."),
 }

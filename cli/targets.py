@@ -21,25 +21,34 @@ def find_object(store: LocalStore, text: str) -> ObjectInfo:
     """
     path = _store_path(store, text)
     if path is not None:
-        info = store.info(path)
-        if info is None:
-            raise ObjectMissing(str(path))
-        return info
+        return store.require(path)
     realisation = _by_requirement(store, text)
     if realisation is not None:
         info = store.info(realisation.output)
         if info is not None:
             return info
     found = store.find(text)
-    if not found:
-        raise ObjectMissing(repr(text))
-    if len(found) > 1:
-        several = ", ".join(str(info.path) for info in found[:5])
-        raise InputError(
-            f"{text!r} may be any of {several}{' …' if len(found) > 5 else ''}",
-            hint="Write more of it",
-        )
-    return found[0]
+    if not found and realisation is not None:
+        return store.require(realisation.output)
+    paths = [info.path for info in found]
+    return store.require(_only(paths or _withheld(store, text), text))
+
+
+def find_path(store: LocalStore, text: str) -> StorePath:
+    """The object that is meant, also if it was found damaged and is not served.
+
+    Raises:
+        ObjectMissing: there is none.
+        InputError: there are several.
+    """
+    path = _store_path(store, text)
+    if path is not None:
+        return path
+    realisation = _by_requirement(store, text)
+    if realisation is not None:
+        return realisation.output
+    found = [info.path for info in store.find(text)]
+    return _only(found + _withheld(store, text), text)
 
 
 def find_realisation(store: LocalStore, text: str) -> Realisation:
@@ -71,6 +80,27 @@ def member_of(store: LocalStore, text: str) -> tuple[str, str | None]:
     except InvalidName:
         return text, None
     return head, "/".join(tail) or None
+
+
+def _withheld(store: LocalStore, prefix: str) -> list[StorePath]:
+    """Damaged objects whose path or name begins with this."""
+    return [
+        path
+        for path in store.care().withheld()
+        if str(path).startswith(prefix) or path.name.startswith(prefix)
+    ]
+
+
+def _only(found: list[StorePath], text: str) -> StorePath:
+    if not found:
+        raise ObjectMissing(repr(text))
+    if len(found) > 1:
+        several = ", ".join(str(path) for path in found[:5])
+        raise InputError(
+            f"{text!r} may be any of {several}{' …' if len(found) > 5 else ''}",
+            hint="Write more of it",
+        )
+    return found[0]
 
 
 def _store_path(store: LocalStore, text: str) -> StorePath | None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         stream_digest,
     )
     from fromager.store.errors import (
+        DatabaseTooNew,
         DatabaseUnusable,
         InvalidName,
         InvalidRecord,
@@ -68,6 +69,7 @@ _HOME = {
         "stream_digest",
     ),
     "errors": (
+        "DatabaseTooNew",
         "DatabaseUnusable",
         "NotRestored",
         "ObjectWithheld",
@@ -115,6 +117,7 @@ __all__ = [
     "Care",
     "Damage",
     "DamageKind",
+    "DatabaseTooNew",
     "DatabaseUnusable",
     "Digest",
     "Directory",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fromager.store.api import ObjectInfo
 from fromager.store.digest import Digest
 from fromager.store.errors import (
+    DatabaseTooNew,
     DatabaseUnusable,
     StoreError,
     StoreFull,
@@ -243,11 +244,7 @@ def _prepared(root: Path, connection: sqlite3.Connection, *, migrating: bool) ->
     connection.execute("PRAGMA foreign_keys = ON")
     version = version_of(connection)
     if version > SCHEMA_VERSION:
-        raise DatabaseUnusable(
-            root,
-            f"its database has version {version}, this fromager knows {SCHEMA_VERSION}",
-            "Use the fromager that made it, or another store",
-        )
+        raise DatabaseTooNew(root, version, SCHEMA_VERSION)
     if version < 1:
         raise DatabaseUnusable(root, "its database is empty")
     if version < SCHEMA_VERSION:

@@ -112,6 +112,18 @@ class DatabaseUnusable(StoreUnavailable):
         return self.remedy or "The database can be made anew from the store's files"
 
 
+class DatabaseTooNew(DatabaseUnusable):
+    """The database was made by a newer fromager, whose schema this one does not know."""
+
+    def __init__(self, root: Path, version: int, known: int) -> None:
+        super().__init__(
+            root,
+            f"its database has version {version}, this fromager knows {known}",
+            "Use the fromager that made it, or make the database anew for this one",
+        )
+        self.version, self.known = version, known
+
+
 class StoreFull(StoreError):
     """The file system of the store has no space left."""
 

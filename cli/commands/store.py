@@ -1,4 +1,4 @@
-"""`fromager store`: look into the store."""
+"""`fromager store`: look into the store, and keep it sound."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fromager.cli.commands.store_rebuild_db import rebuild_db
+from fromager.cli.commands.store_repair import repair
+from fromager.cli.commands.store_verify import verify
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.targets import find_object, find_realisation, member_of
 from fromager.cli.wiring import wire
@@ -17,9 +20,13 @@ if TYPE_CHECKING:
     from fromager.store import LocalStore, ObjectInfo, StorePath
 
 
-@click.group("store", short_help="Look into the store.")
+@click.group("store", short_help="Look into the store, and keep it sound.")
 def command() -> None:
-    """Look into the store. Nothing here changes anything."""
+    """Look into the store, and keep it sound."""
+
+
+for each in (verify, repair, rebuild_db):
+    command.add_command(each)
 
 
 @command.command("ls", short_help="List objects, or what one holds.")
