@@ -128,6 +128,7 @@ if TYPE_CHECKING:
         RealisedWheel,
         RealiseRequest,
     )
+    from fromager.derivations.realising.restoring import RestoreByBuilding
     from fromager.derivations.realising.runtime import runtime_closure
     from fromager.derivations.realising.steps import Steps
     from fromager.derivations.realising.target import BuildPolicy, Target
@@ -226,6 +227,7 @@ _HOME = {
     ),
     "realising.memo": ("Memo", "plan_key"),
     "realising.realise": ("Realiser",),
+    "realising.restoring": ("RestoreByBuilding",),
     "realising.rebuilding": ("Conditions", "RebuildMeans", "Rebuilt"),
     "realising.recipes": ("recipe_versions",),
     "realising.request": ("Realised", "RealisedWheel", "RealiseRequest"),
@@ -299,6 +301,7 @@ __all__ = [
     "RequirementFile",
     "ResolutionError",
     "ResolvedDerivation",
+    "RestoreByBuilding",
     "Retries",
     "Round",
     "Sameness",

@@ -116,7 +116,7 @@ class Repairs:
 
 
 @dataclass(frozen=True, slots=True)
-class Rebuilt:
+class RebuiltDatabase:
     """What a database that was made anew holds."""
 
     objects: int

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from fromager.store.api import ObjectInfo
 from fromager.store.audit import note_verified, read_claim
-from fromager.store.damage import Damage, DamageKind, Rebuilt
+from fromager.store.damage import Damage, DamageKind, RebuiltDatabase
 from fromager.store.database import create_database, database_errors
 from fromager.store.durability import storage_error, sync_each
 from fromager.store.errors import InvalidRecord
@@ -62,7 +62,7 @@ def rebuild_database(
     effect: Callable[[str], None] = lambda name: None,
     contents: bool = True,
     processes: int = 1,
-) -> Rebuilt:
+) -> RebuiltDatabase:
     """Make the database of the store in a folder anew, whatever has become of it.
 
     Objects are looked at as by verifying; without `contents` their bytes are not
@@ -119,7 +119,7 @@ class _Rebuilder:
     contents: bool
     processes: int
 
-    def run(self) -> Rebuilt:
+    def run(self) -> RebuiltDatabase:
         unreadable: list[Damage] = []
         known = self._records(unreadable)
         claims = self._claims(unreadable)
@@ -133,7 +133,7 @@ class _Rebuilder:
         self._fill(new, known, claims, damages)
         sync_each([os.fsencode(new)])
         succeed(self.layout, new, self.effect)
-        return Rebuilt(
+        return RebuiltDatabase(
             len(known),
             len(claims),
             tuple(sorted({*damages})),

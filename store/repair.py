@@ -71,15 +71,25 @@ class Repairer:
     restorers: Sequence[Restorer] = ()
 
     def run(self, paths: Iterable[StorePath]) -> Repairs:
-        """Repair these objects, which are withheld."""
+        """Repair these objects, which are withheld.
+
+        What was repaired may be what another one is built from: as long as anything
+        is, the others are tried again.
+        """
         repaired: list[Repaired] = []
-        irreparable: list[Irreparable] = []
-        for path in paths:
-            try:
-                repaired.append(Repaired(str(path), self._repair(path)))
-            except NotRestored as error:
-                irreparable.append(Irreparable(str(path), str(error)))
-        return Repairs(tuple(repaired), tuple(irreparable))
+        waiting = {path: Irreparable(str(path), "") for path in paths}
+        progress = True
+        while waiting and progress:
+            progress = False
+            for path in list(waiting):
+                try:
+                    repaired.append(Repaired(str(path), self._repair(path)))
+                except NotRestored as error:
+                    waiting[path] = Irreparable(str(path), str(error))
+                else:
+                    del waiting[path]
+                    progress = True
+        return Repairs(tuple(repaired), tuple(waiting.values()))
 
     def _repair(self, path: StorePath) -> str:
         """Make an object whole; where its content came from.

@@ -180,9 +180,13 @@ class Verifier:
             if row.path in suspects
             for damage in examiner.object(row)
         ]
+        told = _files(found)
         for damage in damages:
+            # Of the pool alone: whoever looked there first, an object may have it.
             file = damage.file if damage.object is None else None
-            if file is not None and _is_wrong(examiner, file):
+            if file is None or file in told:
+                continue
+            if _is_wrong(examiner, file):
                 found.append(damage)
         return found
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from fromager.cli.exit_codes import ExitCode
+from fromager.cli.interruption import stopping
 from fromager.cli.targets import find_path
 from fromager.cli.wiring import wire
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
     from fromager.cli.console import Console
     from fromager.cli.wiring import Wiring
+    from fromager.derivations import RebuildMeans, StopSignal
     from fromager.store import LocalStore, Repairs, Restorer
 
 
@@ -45,12 +49,19 @@ def repair(
     is damaged is built again. Only what was recorded is accepted, whoever gives it.
     Exit status 6 if something stays damaged; it is not served.
     """
-    wiring = wire(flags)
+    from fromager.cli.progress import end_progress
+    from fromager.derivations import StopSignal
+
+    wiring, stop = wire(flags), StopSignal()
     with ExitStack() as stack:
         store = stack.enter_context(wiring.open_store(create=False))
         paths = [find_path(store, target) for target in targets]
-        restorers = _restorers(wiring, stack, store, others, builds=not no_build)
-        repairs = store.care().repair(paths if targets else None, restorers)
+        restorers = _restorers(wiring, stack, store, stop, others, builds=not no_build)
+        try:
+            with stopping(stop):
+                repairs = store.care().repair(paths if targets else None, restorers)
+        finally:
+            end_progress(wiring.report)
     if as_json:
         wiring.console.json(_as_value(repairs))
     else:
@@ -64,17 +75,26 @@ def _restorers(
     wiring: Wiring,
     stack: ExitStack,
     store: LocalStore,
+    stop: StopSignal,
     others: tuple[str, ...],
     *,
     builds: bool,
 ) -> list[Restorer]:
     """Where damaged objects may be had from, in the order in which they are asked."""
+    from fromager.derivations import RestoreByBuilding
     from fromager.store import OtherStore, open_store
+
+    @cache
+    def find_means() -> RebuildMeans:
+        client = wiring.client(store, stop, refresh=False)
+        return replace(wiring.rebuild_means(store, stop), client=client)
 
     found: list[Restorer] = []
     for other in others:
         place = wiring.folder / Path(other).expanduser()
         found.append(OtherStore(stack.enter_context(open_store(place, create=False))))
+    if builds:
+        found.append(RestoreByBuilding(find_means, store))
     return found
 
 

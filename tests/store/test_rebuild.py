@@ -14,7 +14,7 @@ from fromager.store import (
     DatabaseUnusable,
     LocalStore,
     Realisation,
-    Rebuilt,
+    RebuiltDatabase,
     StoreUnavailable,
     blob_digest,
     open_store,
@@ -34,7 +34,7 @@ def victim(tmp_path: Path) -> Victim:
     return make_victim(tmp_path)
 
 
-def rebuild(victim: Victim, **options: Any) -> Rebuilt:
+def rebuild(victim: Victim, **options: Any) -> RebuiltDatabase:
     return rebuild_database(victim.root, clock=lambda: float(NOW), **options)
 
 
@@ -82,7 +82,7 @@ def test_nothing_is_lost_with_the_database(victim: Victim, name: str) -> None:
 
     rebuilt = rebuild(victim)
 
-    assert rebuilt == Rebuilt(3, 1, (), ())
+    assert rebuilt == RebuiltDatabase(3, 1, (), ())
     assert known(victim.root) == before
     with open_store(victim.root) as store:
         assert store.care().verify().damages == ()
