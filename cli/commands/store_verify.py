@@ -110,6 +110,8 @@ def print_damages(console: Console, damages: Sequence[Damage]) -> None:
 
 
 def _summarise(console: Console, found: Verification) -> None:
+    # Where both streams are one file, what was found stands before what it comes to.
+    console.out.flush()
     console.note(
         f"verified {count(found.objects, 'object')}: "
         f"{count(found.files, 'file')}, {count(found.bytes, 'byte')}"
