@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fromager.store.tree import Node
 
 _CHUNK: Final = 1 << 20
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +85,16 @@ class Examiner:
 
     def digest_of(self, place: bytes) -> str:
         """The hex digits of the digest of a file's bytes."""
-        descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = os.open(place, _READ)
         try:
-            hasher, view = blake3(), memoryview(self._buffer)
-            while count := os.readv(descriptor, [self._buffer]):
+            view = memoryview(self._buffer)
+            count = os.readv(descriptor, [view])
+            hasher = blake3(view[:count])
+            self.volume += count
+            while count == _CHUNK:
+                count = os.readv(descriptor, [view])
                 hasher.update(view[:count])
                 self.volume += count
-                if count < _CHUNK:
-                    break
             self.files += 1
             return hasher.hexdigest()
         finally:
@@ -158,11 +161,36 @@ class _Found:
                     unusable.add(named)
                     continue
                 names.discard(raw)
-                if not self._node(named, b"%b/%b" % (folder, raw), node):
+                place = b"%b/%b" % (folder, raw)
+                if isinstance(node, File) and self._is_usual(named, place, node):
+                    continue
+                if not self._node(named, place, node):
                     unusable.add(named)
             for raw in sorted(names):
                 named = f"{path}/{decode(raw)}" if path else decode(raw)
                 self._note(named, DamageKind.EXTRA, "it was not recorded")
+
+    def _is_usual(self, named: str, place: bytes, file: File) -> bool:
+        """Whether a file is the pool's own, as nearly all are; its bytes are read then.
+
+        Otherwise nothing is noted: it is to be looked at closely.
+        """
+        status = os.lstat(place)
+        if (
+            status.st_size != file.size
+            or status.st_mtime_ns != MTIME[1]
+            or status.st_mode != S_IFREG | file_mode(file)
+        ):
+            return False
+        try:
+            held = os.lstat(self._examiner.layout.blob(file))
+        except FileNotFoundError:
+            return False
+        if held.st_ino != status.st_ino or held.st_dev != status.st_dev:
+            return False
+        if self._examiner.claim(number_of(held.st_ino, file.digest.raw)):
+            self._bytes(named, place, file, DamageKind.CONTENT)
+        return True
 
     def _node(self, named: str, place: bytes, node: Node) -> bool:
         """Whether it is of the right kind; whatever else differs is noted."""
@@ -218,15 +246,19 @@ class _Found:
         if not (same or fit):
             detail = "the pool holds something else for it"
             self._note(named, DamageKind.BLOB, detail, file)
-        # The same number for the same bytes to be, whichever objects they are in.
-        elif examiner.claim(held.st_ino ^ int.from_bytes(file.digest.raw[:8])):
+        elif examiner.claim(number_of(held.st_ino, file.digest.raw)):
             kind = DamageKind.CONTENT if same else DamageKind.BLOB
             self._bytes(named, blob, file, kind)
 
     def _bytes(self, named: str, place: bytes, file: File, kind: DamageKind) -> None:
         if not self._examiner.contents:
             return
-        actual = self._examiner.digest_of(place)
+        try:
+            actual = self._examiner.digest_of(place)
+        except OSError as error:
+            detail = f"its bytes cannot be read: {error.strerror}"
+            self._note(named, DamageKind.UNREADABLE, detail, file)
+            return
         if actual != file.digest.hex:
             where = "the pool's copy has" if kind is DamageKind.BLOB else "it has"
             detail = f"{where} other bytes: expected {file.digest.hex}, found {actual}"
@@ -237,6 +269,11 @@ class _Found:
     ) -> None:
         place = f"{self._path}/{named}" if named else str(self._path)
         self._damages.append(Damage(place, detail, kind, self._path, file))
+
+
+def number_of(inode: int, digest: bytes) -> int:
+    """What stands for a file that should have these bytes, whichever objects it is in."""
+    return inode ^ int.from_bytes(digest[:8])
 
 
 def _children(path: str, directory: Directory) -> Iterator[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from stat import S_ISREG
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -18,7 +18,7 @@ from fromager.store.audit import all_rows, check_claims, claim_rows, note_verifi
 from fromager.store.damage import Damage, DamageKind, Verification, damaged_objects
 from fromager.store.digest import Digest
 from fromager.store.errors import ObjectMissing
-from fromager.store.examine import Examiner, Row
+from fromager.store.examine import Examiner, Row, number_of
 from fromager.store.layout import PRIVATE
 from fromager.store.removal import remove_tree
 from fromager.store.sharing import SharedSet, share
@@ -249,31 +249,43 @@ def _look_at_pool(
 ) -> None:
     """Look at the files that no object was seen to use: a new one might."""
     root = examiner.layout.root_bytes
-    prefix = os.path.basename(folder)
+    shard = os.path.basename(folder)
     with os.scandir(folder) as entries:
         for entry in entries:
             match = _BLOB.fullmatch(entry.name)
+            if match is not None:
+                digest = bytes.fromhex((shard + match[1]).decode())
+                if all_files and not examiner.claim(number_of(entry.inode(), digest)):
+                    continue
             place = os.fsdecode(os.path.relpath(entry.path, root))
-            if match is None:
-                part.leftovers.append(place)
-                continue
             status = entry.stat(follow_symlinks=False)
-            if status.st_nlink == 1:
+            if match is None or status.st_nlink == 1:
                 part.leftovers.append(place)
-            elif not all_files:
+            if match is None or not (all_files or status.st_nlink == 1):
                 continue
-            digest = Digest(bytes.fromhex((prefix + match[1]).decode()))
-            number = status.st_ino ^ int.from_bytes(digest.raw[:8])
-            if not examiner.claim(number):
-                continue
-            file = File(digest, match[2] is not None)
-            if not S_ISREG(status.st_mode):
-                detail, kind = "it is no file", DamageKind.KIND
-            elif examiner.digest_of(entry.path) != digest.hex:
-                detail, kind = "it has other bytes than its name says", DamageKind.BLOB
-            else:
-                continue
-            part.damages.append(Damage(place, detail, kind, None, file))
+            damage = _blob_damage(examiner, place, entry, status, digest)
+            if damage is not None:
+                file = File(Digest(digest), match[2] is not None)
+                part.damages.append(replace(damage, file=file))
+
+
+def _blob_damage(
+    examiner: Examiner,
+    place: str,
+    entry: os.DirEntry[bytes],
+    status: os.stat_result,
+    digest: bytes,
+) -> Damage | None:
+    """What is wrong with a file of the pool."""
+    if not S_ISREG(status.st_mode):
+        return Damage(place, "it is no file", DamageKind.KIND)
+    try:
+        if examiner.digest_of(entry.path) == digest.hex():
+            return None
+    except OSError as error:
+        detail = f"it cannot be read: {error.strerror}"
+        return Damage(place, detail, DamageKind.UNREADABLE)
+    return Damage(place, "it has other bytes than its name says", DamageKind.BLOB)
 
 
 def _files(damages: Iterable[Damage]) -> set[File]:

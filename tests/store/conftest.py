@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,10 +13,18 @@ from fromager.store import LocalStore, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[LocalStore]:
     with open_store(tmp_path / "store", clock=lambda: 1_800_000_000.0) as opened:
         yield opened
+
+
+@pytest.fixture
+def quick_path() -> Iterator[Path]:
+    """A folder in memory where there is one: for tests that make many stores."""
+    memory = Path("/dev/shm")
+    place = memory if os.access(memory, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="fromager-", dir=place) as folder:
+        yield Path(folder)

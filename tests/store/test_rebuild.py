@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def victim(tmp_path: Path) -> Victim:
-    return make_victim(tmp_path)
+def victim(quick_path: Path) -> Victim:
+    return make_victim(quick_path)
 
 
 def rebuild(victim: Victim, **options: Any) -> RebuiltDatabase:
@@ -222,11 +222,11 @@ def test_a_newer_store_is_left_alone(victim: Victim) -> None:
     assert (victim.private / "version").read_bytes() == b'{"format": 2}'
 
 
-def test_where_there_is_no_store_nothing_is_made(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "none"):
+def test_where_there_is_no_store_nothing_is_made(quick_path: Path) -> None:
+    for path in (quick_path, quick_path / "none"):
         with pytest.raises(StoreUnavailable, match="no store"):
             rebuild_database(path, clock=lambda: 0.0)
-    assert list(tmp_path.iterdir()) == []
+    assert list(quick_path.iterdir()) == []
 
 
 def test_another_users_store_is_left_alone(victim: Victim) -> None:
@@ -266,20 +266,20 @@ def test_who_has_the_old_database_open_goes_on_with_the_new_one(
 def test_nothing_is_lost_beside_processes_that_write(victim: Victim) -> None:
     def work(number: int) -> None:
         if number == 0:
-            for _ in range(4):
+            for _ in range(8):
                 rebuild(victim)
             return
         with open_store(victim.root) as store:
-            for turn in range(12):
+            for turn in range(25):
                 add(store, f"{number}-{turn}")
                 assert store.subjects("test")
 
     assert at_once(5, work) == [0] * 5
     with open_store(victim.root) as store:
         assert set(store.subjects("test")) == {
-            f"{number}-{turn}" for number in range(1, 5) for turn in range(12)
+            f"{number}-{turn}" for number in range(1, 5) for turn in range(25)
         }
-        assert len(store.objects()) == 3 + 48
+        assert len(store.objects()) == 3 + 100
         assert store.care().verify().damages == ()
 
 
@@ -300,13 +300,13 @@ def test_threads_of_one_process_go_on(victim: Victim) -> None:
 
 
 def test_a_kill_at_any_effect_leaves_the_old_one_or_the_new_one(
-    tmp_path: Path,
+    quick_path: Path,
 ) -> None:
     at = 0
     killed = True
     while killed:
         at += 1
-        victim = make_victim(tmp_path / str(at))
+        victim = make_victim(quick_path / str(at))
         before = known(victim.root)
         # The log of the old one holds what is not in it yet.
         with open_store(victim.root) as keeper:

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def victim(tmp_path: Path) -> Victim:
-    return make_victim(tmp_path)
+def victim(quick_path: Path) -> Victim:
+    return make_victim(quick_path)
 
 
 def verified(root: Path) -> list[str]:
@@ -84,9 +84,9 @@ def test_what_is_still_in_the_store_is_repaired_from_it(
 
 @pytest.mark.parametrize("name", sorted(DAMAGES))
 def test_what_another_store_has_is_repaired_from_there(
-    tmp_path: Path, victim: Victim, name: str
+    quick_path: Path, victim: Victim, name: str
 ) -> None:
-    other = make_victim(tmp_path / "other")
+    other = make_victim(quick_path / "other")
     DAMAGES[name](victim)
     assert verified(victim.root)
 
@@ -212,13 +212,13 @@ def test_a_store_of_another_user_is_not_repaired(victim: Victim) -> None:
 
 
 @pytest.mark.parametrize("name", ["a shared file", "a link for a folder"])
-def test_a_kill_at_any_effect_loses_nothing(tmp_path: Path, name: str) -> None:
-    source = make_victim(tmp_path / "source")
+def test_a_kill_at_any_effect_loses_nothing(quick_path: Path, name: str) -> None:
+    source = make_victim(quick_path / "source")
     at = 0
     killed = True
     while killed:
         at += 1
-        victim = make_victim(tmp_path / str(at))
+        victim = make_victim(quick_path / str(at))
         DAMAGES[name](victim)
         assert verified(victim.root)
 
@@ -246,8 +246,8 @@ def test_a_kill_at_any_effect_loses_nothing(tmp_path: Path, name: str) -> None:
     assert at > 5
 
 
-def test_a_reader_sees_the_old_or_the_new_at_any_instant(tmp_path: Path) -> None:
-    one, other = tmp_path / "one", tmp_path / "other"
+def test_a_reader_sees_the_old_or_the_new_at_any_instant(quick_path: Path) -> None:
+    one, other = quick_path / "one", quick_path / "other"
     for folder in (one, other):
         folder.mkdir()
         (folder / folder.name).write_bytes(b"")
@@ -257,20 +257,20 @@ def test_a_reader_sees_the_old_or_the_new_at_any_instant(tmp_path: Path) -> None
     assert (one / "other").exists()
     assert (other / "one").exists()
     with pytest.raises(FileNotFoundError):
-        exchange(os.fsencode(one), os.fsencode(tmp_path / "none"))
+        exchange(os.fsencode(one), os.fsencode(quick_path / "none"))
     assert (one / "other").exists()
 
 
 def test_where_the_system_cannot_exchange_three_renames_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quick_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda *args, **kwargs: object())
     for name in ("one", "other"):
-        (tmp_path / name).write_text(name)
+        (quick_path / name).write_text(name)
 
-    exchange(os.fsencode(tmp_path / "one"), os.fsencode(tmp_path / "other"))
+    exchange(os.fsencode(quick_path / "one"), os.fsencode(quick_path / "other"))
 
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+    assert {path.name: path.read_text() for path in quick_path.iterdir()} == {
         "one": "other",
         "other": "one",
     }

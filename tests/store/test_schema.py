@@ -48,9 +48,9 @@ def rows(root: Path, query: str) -> list[tuple[object, ...]]:
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    old_store(tmp_path / "store")
-    return tmp_path / "store"
+def root(quick_path: Path) -> Path:
+    old_store(quick_path / "store")
+    return quick_path / "store"
 
 
 def test_a_database_of_the_first_version_becomes_one_of_this(root: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_database_of_the_first_version_becomes_one_of_this(root: Path) -> None
     assert set(before[3]) < set(after[3])
 
 
-def test_all_ways_lead_to_one_schema(root: Path, tmp_path: Path) -> None:
+def test_all_ways_lead_to_one_schema(root: Path, quick_path: Path) -> None:
     with open_store(root) as store:
         store.remember("a", "b", b"c")
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:

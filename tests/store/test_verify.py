@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def victim(tmp_path: Path) -> Victim:
-    return make_victim(tmp_path)
+def victim(quick_path: Path) -> Victim:
+    return make_victim(quick_path)
 
 
 def verify(victim: Victim, scope: Scope | None = None, now: int = NOW) -> Verification:
@@ -118,25 +118,25 @@ def test_all_objects_that_share_damaged_bytes_are_withheld(victim: Victim) -> No
     assert not victim.blob(b"shared").exists()
 
 
-def test_nothing_new_is_made_of_damaged_bytes(victim: Victim, tmp_path: Path) -> None:
+def test_nothing_new_is_made_of_damaged_bytes(victim: Victim, quick_path: Path) -> None:
     rewrite(victim.place / "lib/b.py", b"Shared")
     verify(victim)
 
     with open_store(victim.root) as store:
         with store.transaction() as transaction:
-            transaction.add_directory(write_sketch(tmp_path / "new", OTHER), "new")
+            transaction.add_directory(write_sketch(quick_path / "new", OTHER), "new")
 
         assert list(damages(store)) == []
 
 
-def test_adding_it_again_makes_it_whole(victim: Victim, tmp_path: Path) -> None:
+def test_adding_it_again_makes_it_whole(victim: Victim, quick_path: Path) -> None:
     rewrite(victim.place / "lib/b.py", b"Shared")
     verify(victim)
 
     with open_store(victim.root) as store:
         with store.transaction() as transaction:
-            info = transaction.add_directory(tmp_path / "thing", "thing")
-            transaction.add_directory(tmp_path / "other", "other")
+            info = transaction.add_directory(quick_path / "thing", "thing")
+            transaction.add_directory(quick_path / "other", "other")
 
         assert store.info(info.path) is not None
         assert store.closure([info.path]) == tuple(
@@ -323,10 +323,10 @@ def test_the_plan_leaves_out_only_what_was_seen_lately(
             assert row.withheld or not 0 <= 100 - row.verified <= max_age
 
 
-def test_a_kill_while_damage_is_noted_hides_nothing(tmp_path: Path) -> None:
+def test_a_kill_while_damage_is_noted_hides_nothing(quick_path: Path) -> None:
     at = 1
     while True:
-        victim = make_victim(tmp_path / str(at))
+        victim = make_victim(quick_path / str(at))
         rewrite(victim.place / "lib/b.py", b"Shared")
         replace(victim.blob(b"own"), b"OWN")
 
@@ -349,12 +349,12 @@ def test_a_damage_reads_as_its_place_and_what_is_wrong() -> None:
     assert str(damage) == "x/lib/a.py: it is missing"
 
 
-def test_a_file_with_many_links_is_read_once(tmp_path: Path) -> None:
+def test_a_file_with_many_links_is_read_once(quick_path: Path) -> None:
     content = os.urandom(3 << 20)
-    with open_store(tmp_path / "store") as store:
+    with open_store(quick_path / "store") as store:
         for number in range(8):
             folder = write_sketch(
-                tmp_path / str(number), {"big": content, str(number): b"small"}
+                quick_path / str(number), {"big": content, str(number): b"small"}
             )
             with store.transaction() as transaction:
                 transaction.add_directory(folder, "thing")
