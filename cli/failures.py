@@ -46,6 +46,14 @@ def show(console: Console, error: BaseException) -> None:
         console.say(f"The whole log: fromager log {subject}")
     if kept := getattr(error, "kept", None):
         console.say(f"The build folder was kept: {kept}")
+    for title, text in (
+        ("The hunk:", getattr(error, "hunk", "")),
+        ("The file has there:", getattr(error, "found", "")),
+    ):
+        if text:
+            console.say(title)
+            for line in text.splitlines():
+                console.say(f"  {line}")
     for note in getattr(error, "__notes__", ()):
         console.say(note)
     console.error(str(error))

@@ -25,6 +25,9 @@ COMMANDS: Final = {
     "diff": ("diff", "Say what differs between two outputs, and why."),
     "store": ("store", "Look into the store, and keep it sound."),
     "derivation": ("derivation", "Look at derivations, and compare them."),
+    "patch": ("patch", "Make patches, and try them on other versions."),
+    "list-overrides": ("list_overrides", "List packages with settings or patches."),
+    "lint": ("lint", "Check settings and patches."),
     "config": ("config", "Show the settings in force, and where they come from."),
 }
 ALIASES: Final = {"realize": "realise"}

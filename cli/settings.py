@@ -14,8 +14,12 @@ from fromager.derivations import InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from fromager.derivations import SettingsTables
+
 FILE_NAME: Final = "fromager.toml"
 LEVELS: Final = ("full", "none")
+TABLES: Final = ("package", "variants")
+"""What a file may say of packages; see `SettingsTables`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,28 @@ SETTINGS: Final = {
             "timeout", int, 7200, "seconds that one build may take", "FROMAGER_TIMEOUT"
         ),
         Setting("sandbox", str, "full", "the sandbox's level", "FROMAGER_SANDBOX"),
+        Setting(
+            "overrides",
+            str,
+            None,
+            "the folder of settings and patches of packages",
+            "FROMAGER_OVERRIDES",
+        ),
         Setting("patches", str, None, "the folder of patches", "FROMAGER_PATCHES"),
+        Setting(
+            "variant",
+            str,
+            "cpu",
+            "the variant that is built",
+            "FROMAGER_VARIANT",
+        ),
+        Setting(
+            "host-env",
+            list,
+            (),
+            "variables of the caller that templates may name",
+            "FROMAGER_HOST_ENV",
+        ),
         Setting("offline", bool, False, "make no request", "FROMAGER_OFFLINE"),
         Setting(
             "max-source-bytes",
@@ -80,6 +105,10 @@ class Settings:
     """All settings in force."""
 
     values: Mapping[str, Value]
+    packages: tuple[SettingsTables, ...] = ()
+    """What the files say of packages, the one that counts most last."""
+    folder: Path | None = None
+    """Where the project's file lies."""
 
     def text(self, name: str) -> str | None:
         """A text, or None if it is not set."""
@@ -118,9 +147,13 @@ def load_settings(
     }
     if file is not None and not file.is_file():
         raise InputError(f"there is no settings file {file}")
-    for path in [file] if file else [user_folder / FILE_NAME, *_project_file(folder)]:
+    packages = []
+    project = [file] if file else _project_file(folder)
+    for path in project if file else [user_folder / FILE_NAME, *project]:
         if path.is_file():
-            values.update(_from_file(path))
+            found, tables = _from_file(path)
+            values.update(found)
+            packages += tables
     for name, setting in SETTINGS.items():
         if setting.variable in environ:
             origin = f"environment variable {setting.variable}"
@@ -130,7 +163,8 @@ def load_settings(
         given = flags.get(name.replace("-", "_"))
         if given is not None and given != ():
             values[name] = Value(_checked(name, given, "command line"), "command line")
-    return Settings(values)
+    where = project[0].parent if project else None
+    return Settings(values, tuple(packages), where)
 
 
 def _project_file(folder: Path) -> list[Path]:
@@ -141,7 +175,7 @@ def _project_file(folder: Path) -> list[Path]:
     return []
 
 
-def _from_file(path: Path) -> dict[str, Value]:
+def _from_file(path: Path) -> tuple[dict[str, Value], list[SettingsTables]]:
     import tomllib
 
     try:
@@ -153,6 +187,9 @@ def _from_file(path: Path) -> dict[str, Value]:
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: {error}") from error
     found = {}
+    about: dict[str, object] = {
+        name: table.pop(name) for name in TABLES if name in table
+    }
     for name, value in table.items():
         line = _line_of(name, text)
         if name not in SETTINGS:
@@ -162,11 +199,19 @@ def _from_file(path: Path) -> dict[str, Value]:
         given = tuple(value) if isinstance(value, list) else value
         origin = f"{path}:{line}"
         checked = _checked(name, given, origin)
-        if name in ("store", "patches") and isinstance(checked, str):
+        if name in ("store", "overrides", "patches") and isinstance(checked, str):
             # A path in a file is meant from where the file lies.
             checked = str(path.parent / Path(checked).expanduser())
         found[name] = Value(checked, origin)
-    return found
+    return found, _tables(path, text, about)
+
+
+def _tables(path: Path, text: str, about: dict[str, object]) -> list[SettingsTables]:
+    if not about:
+        return []
+    from fromager.derivations import SettingsTables
+
+    return [SettingsTables(path, text, about)]
 
 
 def _line_of(name: str, text: str) -> int:
@@ -177,10 +222,10 @@ def _line_of(name: str, text: str) -> int:
 
 
 def _nearest(name: str) -> str:
-    close = get_close_matches(name, SETTINGS, n=1)
+    close = get_close_matches(name, (*SETTINGS, *TABLES), n=1)
     if close:
         return f"Did you mean {close[0]!r}"
-    return f"The settings are {', '.join(SETTINGS)}"
+    return f"The settings are {', '.join((*SETTINGS, *TABLES))}"
 
 
 def _from_text(setting: Setting, text: str, origin: str) -> object:
@@ -212,6 +257,8 @@ def _checked(name: str, value: object, origin: str) -> object:
         raise InputError(f"{origin}: {name} must be {wanted}, not {value!r}")
     if setting.type is int and isinstance(value, int) and value < 1:
         raise InputError(f"{origin}: {name} must be at least 1, not {value}")
+    if name == "variant" and (not value or "/" in str(value)):
+        raise InputError(f"{origin}: {value!r} is no name of a variant")
     if name == "sandbox" and value not in LEVELS:
         raise InputError(f"{origin}: sandbox must be {' or '.join(LEVELS)}")
     return value

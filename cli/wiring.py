@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -24,22 +24,25 @@ from fromager.cli.settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from fromager.derivations import (
         BuildPolicy,
         Clues,
+        Customisation,
         Facts,
         HostBase,
         HttpIndexClient,
         IndexConfiguration,
         Interpreter,
         Limits,
+        Overrides,
         PatchFolder,
         Platform,
         RealiseRequest,
         RebuildMeans,
         Reporter,
+        RoutedClient,
         Sandbox,
         StopSignal,
         Surroundings,
@@ -123,23 +126,35 @@ class Wiring:
         return host_platform(interpreter, store.cache("base"), store, thorough=thorough)
 
     def platform(self) -> Platform:
-        """The fingerprint of what is let into the sandbox, every file looked at.
+        """The fingerprint of what is let into the sandbox, every file looked at."""
+        from fromager.derivations import host_platform, probe
 
-        What is costly is kept in the store; without a usable one, nothing is kept.
-        """
-        from fromager.derivations import NoFacts, host_platform, probe
+        with self._facts() as (facts, folder):
+            interpreter = probe(self.python, facts)
+            return host_platform(interpreter, folder, facts, thorough=True).platform
+
+    def probed(self) -> Interpreter:
+        """The interpreter to build for; no store is made for it."""
+        from fromager.derivations import probe
+
+        with self._facts() as (facts, _):
+            return probe(self.python, facts)
+
+    @contextmanager
+    def _facts(self) -> Iterator[tuple[Facts, Path]]:
+        """Where what is costly is kept: the store, or without a usable one nowhere."""
+        from fromager.derivations import NoFacts
         from fromager.store import StoreUnavailable
 
         with ExitStack() as held:
-            facts: Facts
             try:
                 store = held.enter_context(self.open_store(create=False))
-                facts, folder = store, store.cache("base")
+                folder = store.cache("base")
             except StoreUnavailable:
                 temporary = TemporaryDirectory(prefix="fromager-")
-                facts, folder = NoFacts(), Path(held.enter_context(temporary))
-            interpreter = probe(self.python, facts)
-            return host_platform(interpreter, folder, facts, thorough=True).platform
+                yield NoFacts(), Path(held.enter_context(temporary))
+            else:
+                yield store, folder
 
     def sandbox(self) -> Sandbox:
         """The sandbox of the level that is set."""
@@ -269,14 +284,67 @@ class Wiring:
         from fromager.derivations import InputError, PatchFolder
 
         given = self.settings.text("patches")
-        if given is None:
+        if given is not None:
+            folder = self.folder / Path(given).expanduser()
+            if not folder.is_dir():
+                raise InputError(f"there is no folder of patches {folder}")
+            return PatchFolder.scan(folder)
+        overrides = self.overrides_folder
+        if overrides is None or not (overrides / "patches").is_dir():
             return PatchFolder()
-        folder = self.folder / Path(given).expanduser()
-        if not folder.is_dir():
-            raise InputError(f"there is no folder of patches {folder}")
-        return PatchFolder.scan(folder)
+        return PatchFolder.scan(overrides / "patches")
 
-    def basis(self, base: HostBase, patches: PatchFolder) -> tuple[str, ...]:
+    @cached_property
+    def overrides_folder(self) -> Path | None:
+        """The folder of overrides; without a setting the one beside the project's
+        settings file, or in the working folder, if there is one.
+        """
+        from fromager.derivations import InputError
+
+        given = self.settings.text("overrides")
+        if given is not None:
+            folder = self.folder / Path(given).expanduser()
+            if not folder.is_dir():
+                raise InputError(f"there is no folder of overrides {folder}")
+            return folder
+        folder = (self.settings.folder or self.folder) / "overrides"
+        return folder if folder.is_dir() else None
+
+    @cached_property
+    def overrides(self) -> Overrides:
+        """Settings of packages, read when they are asked for."""
+        from fromager.derivations import Overrides
+
+        return Overrides(self.settings.packages, self.overrides_folder)
+
+    def customisation(self, interpreter: Interpreter | None) -> Customisation:
+        """What is done otherwise for packages, for an interpreter or for none."""
+        from fromager.derivations import Circumstances, Customisation
+
+        declared = self.settings.texts("host-env")
+        around = Circumstances(
+            self.settings.text("variant") or "",
+            interpreter.platform_tag if interpreter else "",
+            interpreter.marker_environment if interpreter else {},
+        )
+        host = {n: self.environ[n] for n in declared if n in self.environ}
+        return Customisation(self.overrides, self.patches, around, host)
+
+    def routed(
+        self, client: HttpIndexClient, customisation: Customisation
+    ) -> RoutedClient:
+        """The client, which asks an index of its own where settings name one."""
+        from fromager.derivations import IndexUrl, RoutedClient
+
+        def route(project: str) -> IndexUrl | None:
+            url = customisation.index(project)
+            if url is None:
+                return None
+            return IndexUrl.parse(url, f"settings of {project}", self.folder)
+
+        return RoutedClient(client, route)
+
+    def basis(self, base: HostBase, customisation: Customisation) -> tuple[str, ...]:
         """What the answer to a request rests on, beside the request."""
         from fromager.derivations import recipe_versions
 
@@ -284,28 +352,33 @@ class Wiring:
             *(index.name for index in self.indexes.indexes),
             str(base.platform.digest),
             str(self.settings.text("sandbox")),
-            *(":".join(map(str, row)) for row in patches.signature()),
+            f"only from source: {bool(self.flags.get('only_from_source'))}",
+            *customisation.signature(),
             *recipe_versions(),
         )
 
-    def means(
-        self, request: RealiseRequest, keep_failed: bool
-    ) -> tuple[BuildPolicy, Limits]:
-        """How builds are run, and what sources may grow to."""
-        from fromager.derivations import BuildPolicy, Limits
+    def policy(self, request: RealiseRequest, keep_failed: bool) -> BuildPolicy:
+        """How builds are run."""
+        from fromager.derivations import BuildPolicy, Share
 
-        timeout = self.settings.number("timeout")
-        return (
-            BuildPolicy(
-                cores=self.cores,
-                timeout=timeout,
-                keep_failed=keep_failed,
-                build_constraints=request.build_constraints,
-            ),
-            Limits(
-                total_bytes=self.settings.number("max-source-bytes") or 0,
-                files=self.settings.number("max-source-files") or 0,
-            ),
+        return BuildPolicy(
+            cores=self.cores,
+            memory=memory_bytes() // self.jobs,
+            whole=Share(usable_cores(), memory_bytes()),
+            only_from_source=bool(self.flags.get("only_from_source")),
+            timeout=self.settings.number("timeout"),
+            keep_failed=keep_failed,
+            build_constraints=request.build_constraints,
+        )
+
+    @property
+    def limits(self) -> Limits:
+        """What sources may grow to."""
+        from fromager.derivations import Limits
+
+        return Limits(
+            total_bytes=self.settings.number("max-source-bytes") or 0,
+            files=self.settings.number("max-source-files") or 0,
         )
 
     @cached_property

@@ -53,6 +53,19 @@ if TYPE_CHECKING:
     from fromager.derivations.comparing.summary import summary, verdict
     from fromager.derivations.comparing.tokens import Clues, known_words
     from fromager.derivations.comparison import Difference, differences
+    from fromager.derivations.customisation.customisation import Customisation
+    from fromager.derivations.customisation.document import SettingsError
+    from fromager.derivations.customisation.effects import Effects
+    from fromager.derivations.customisation.lint import lint
+    from fromager.derivations.customisation.overrides import (
+        Overrides,
+        SettingsTables,
+    )
+    from fromager.derivations.customisation.rules import (
+        Assignment,
+        Circumstances,
+        plain_value,
+    )
     from fromager.derivations.derivation import (
         Derivation,
         Kind,
@@ -71,6 +84,7 @@ if TYPE_CHECKING:
         InputGone,
         InvalidDerivation,
         NetworkError,
+        PrebuiltRefused,
         RebuildRefused,
         ResolutionError,
         SandboxUnavailable,
@@ -79,6 +93,7 @@ if TYPE_CHECKING:
         UnsafeArchive,
         WheelRefused,
     )
+    from fromager.derivations.index.address import IndexUrl
     from fromager.derivations.index.client import (
         Freshness,
         HttpIndexClient,
@@ -92,6 +107,7 @@ if TYPE_CHECKING:
         find_indexes,
     )
     from fromager.derivations.index.retries import Retries
+    from fromager.derivations.index.routed import RoutedClient
     from fromager.derivations.interpreter import Interpreter
     from fromager.derivations.realising.again import build_again
     from fromager.derivations.realising.events import (
@@ -116,6 +132,17 @@ if TYPE_CHECKING:
         why_rebuilt,
     )
     from fromager.derivations.realising.memo import Memo, plan_key
+    from fromager.derivations.realising.patching import (
+        SourceTree,
+        SourceTrees,
+        WorkTree,
+        all_patches,
+        before_patch,
+        make_work_tree,
+        try_patches,
+        unpatched,
+        written_patch,
+    )
     from fromager.derivations.realising.realise import Realiser
     from fromager.derivations.realising.rebuilding import (
         Conditions,
@@ -131,7 +158,7 @@ if TYPE_CHECKING:
     from fromager.derivations.realising.restoring import RestoreByBuilding
     from fromager.derivations.realising.runtime import runtime_closure
     from fromager.derivations.realising.steps import Steps
-    from fromager.derivations.realising.target import BuildPolicy, Target
+    from fromager.derivations.realising.target import BuildPolicy, Share, Target
     from fromager.derivations.requirements import (
         RequirementFile,
         parse_requirement,
@@ -140,127 +167,101 @@ if TYPE_CHECKING:
     )
     from fromager.derivations.resolution.request import GivenRequirement
     from fromager.derivations.sources.members import Limits
+    from fromager.derivations.sources.patch import apply_patch
     from fromager.derivations.sources.patch_folder import PatchFolder
 
 _HOME = {
-    "building.bubblewrap": ("Bubblewrap", "find_bubblewrap"),
-    "building.facts": ("Facts", "NoFacts"),
-    "building.platform": ("HostBase", "Platform", "host_platform", "known_platform"),
-    "building.probe": ("probe",),
-    "building.sandbox": ("Sandbox", "StopSignal"),
-    "building.unsandboxed": ("UnsandboxedRunner",),
-    "checking.check": ("Checker", "overall"),
-    "checking.variations": ("VariationMeans", "Variation", "look_around"),
-    "checking.verdict": (
-        "Reach",
-        "Round",
-        "State",
-        "VariationOutcome",
-        "Verdict",
-        "judge",
-    ),
-    "comparing.causes": ("EXPLANATIONS", "Cause", "Explanation"),
-    "comparing.compare": ("compare",),
-    "comparing.contents": ("Contents", "open_contents"),
-    "comparing.diffoscope": ("diffoscope",),
-    "comparing.page": ("html_page",),
-    "comparing.report": ("Finding", "MemberDifference", "Report", "Sameness"),
-    "comparing.summary": ("summary", "verdict"),
-    "comparing.tokens": ("Clues", "known_words"),
-    "comparison": ("Difference", "differences"),
-    "derivation": (
-        "Derivation",
-        "Kind",
-        "ResolvedDerivation",
-        "decode",
-        "encode",
-        "resolve_inputs",
-    ),
+    "building.bubblewrap": "Bubblewrap find_bubblewrap",
+    "building.facts": "Facts NoFacts",
+    "building.platform": "HostBase Platform host_platform known_platform",
+    "building.probe": "probe",
+    "building.sandbox": "Sandbox StopSignal",
+    "building.unsandboxed": "UnsandboxedRunner",
+    "checking.check": "Checker overall",
+    "checking.variations": "Variation VariationMeans look_around",
+    "checking.verdict": "Reach Round State VariationOutcome Verdict judge",
+    "comparing.causes": "Cause EXPLANATIONS Explanation",
+    "comparing.compare": "compare",
+    "comparing.contents": "Contents open_contents",
+    "comparing.diffoscope": "diffoscope",
+    "comparing.page": "html_page",
+    "comparing.report": "Finding MemberDifference Report Sameness",
+    "comparing.summary": "summary verdict",
+    "comparing.tokens": "Clues known_words",
+    "comparison": "Difference differences",
+    "customisation.customisation": "Customisation",
+    "customisation.document": "SettingsError",
+    "customisation.effects": "Effects",
+    "customisation.lint": "lint",
+    "customisation.overrides": "Overrides SettingsTables",
+    "customisation.rules": "Assignment Circumstances plain_value",
+    "derivation": "Derivation Kind ResolvedDerivation decode encode resolve_inputs",
     "errors": (
-        "BuildCycle",
-        "BuildError",
-        "DependencyFailed",
-        "DerivationError",
-        "HashMismatch",
-        "InputError",
-        "InputGone",
-        "InvalidDerivation",
-        "NetworkError",
-        "RebuildRefused",
-        "ResolutionError",
-        "SandboxUnavailable",
-        "SourceError",
-        "Stopped",
-        "UnsafeArchive",
-        "WheelRefused",
+        "BuildCycle BuildError DependencyFailed DerivationError HashMismatch "
+        "InputError InputGone InvalidDerivation NetworkError PrebuiltRefused "
+        "RebuildRefused ResolutionError SandboxUnavailable SourceError Stopped "
+        "UnsafeArchive WheelRefused"
     ),
-    "index.client": ("Freshness", "HttpIndexClient", "IndexClient", "open_client"),
+    "index.address": "IndexUrl",
+    "index.client": "Freshness HttpIndexClient IndexClient open_client",
     "index.configuration": (
-        "IndexConfiguration",
-        "Surroundings",
-        "find_http_settings",
-        "find_indexes",
+        "IndexConfiguration Surroundings find_http_settings find_indexes"
     ),
-    "index.retries": ("Retries",),
-    "interpreter": ("Interpreter",),
-    "realising.again": ("build_again",),
+    "index.retries": "Retries",
+    "index.routed": "RoutedClient",
+    "interpreter": "Interpreter",
+    "realising.again": "build_again",
     "realising.events": (
-        "Event",
-        "LogOutput",
-        "Noted",
-        "Reporter",
-        "StepFailed",
-        "StepFinished",
-        "StepReused",
-        "StepStarted",
-        "Waiting",
+        "Event LogOutput Noted Reporter StepFailed StepFinished StepReused "
+        "StepStarted Waiting"
     ),
-    "realising.goals": ("WaitGraph",),
+    "realising.goals": "WaitGraph",
     "realising.history": (
-        "Failure",
-        "Reason",
-        "build_closure",
-        "build_steps",
-        "compare_inputs",
-        "last_failure",
-        "why_rebuilt",
+        "Failure Reason build_closure build_steps compare_inputs last_failure "
+        "why_rebuilt"
     ),
-    "realising.memo": ("Memo", "plan_key"),
-    "realising.realise": ("Realiser",),
-    "realising.restoring": ("RestoreByBuilding",),
-    "realising.rebuilding": ("Conditions", "RebuildMeans", "Rebuilt"),
-    "realising.recipes": ("recipe_versions",),
-    "realising.request": ("Realised", "RealisedWheel", "RealiseRequest"),
-    "realising.runtime": ("runtime_closure",),
-    "realising.steps": ("Steps",),
-    "realising.target": ("BuildPolicy", "Target"),
+    "realising.memo": "Memo plan_key",
+    "realising.patching": (
+        "SourceTree SourceTrees WorkTree all_patches before_patch "
+        "make_work_tree try_patches unpatched written_patch"
+    ),
+    "realising.realise": "Realiser",
+    "realising.rebuilding": "Conditions RebuildMeans Rebuilt",
+    "realising.recipes": "recipe_versions",
+    "realising.request": "RealiseRequest Realised RealisedWheel",
+    "realising.restoring": "RestoreByBuilding",
+    "realising.runtime": "runtime_closure",
+    "realising.steps": "Steps",
+    "realising.target": "BuildPolicy Share Target",
     "requirements": (
-        "RequirementFile",
-        "parse_requirement",
-        "read_constraints",
-        "read_requirements",
+        "RequirementFile parse_requirement read_constraints read_requirements"
     ),
-    "resolution.request": ("GivenRequirement",),
-    "sources.members": ("Limits",),
-    "sources.patch_folder": ("PatchFolder",),
+    "resolution.request": "GivenRequirement",
+    "sources.members": "Limits",
+    "sources.patch": "apply_patch",
+    "sources.patch_folder": "PatchFolder",
 }
-_MODULE = {name: module for module, names in _HOME.items() for name in names}
+_MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
 
 __all__ = [
     "EXPLANATIONS",
+    "Assignment",
     "Bubblewrap",
     "BuildCycle",
     "BuildError",
     "BuildPolicy",
     "Cause",
     "Checker",
+    "Circumstances",
     "Clues",
     "Conditions",
     "Contents",
+    "Customisation",
     "DependencyFailed",
     "Derivation",
     "DerivationError",
     "Difference",
+    "Effects",
     "Event",
     "Explanation",
     "Facts",
@@ -273,6 +274,7 @@ __all__ = [
     "HttpIndexClient",
     "IndexClient",
     "IndexConfiguration",
+    "IndexUrl",
     "InputError",
     "InputGone",
     "Interpreter",
@@ -285,8 +287,10 @@ __all__ = [
     "NetworkError",
     "NoFacts",
     "Noted",
+    "Overrides",
     "PatchFolder",
     "Platform",
+    "PrebuiltRefused",
     "Reach",
     "RealiseRequest",
     "Realised",
@@ -304,10 +308,16 @@ __all__ = [
     "RestoreByBuilding",
     "Retries",
     "Round",
+    "RoutedClient",
     "Sameness",
     "Sandbox",
     "SandboxUnavailable",
+    "SettingsError",
+    "SettingsTables",
+    "Share",
     "SourceError",
+    "SourceTree",
+    "SourceTrees",
     "State",
     "StepFailed",
     "StepFinished",
@@ -327,6 +337,10 @@ __all__ = [
     "WaitGraph",
     "Waiting",
     "WheelRefused",
+    "WorkTree",
+    "all_patches",
+    "apply_patch",
+    "before_patch",
     "build_again",
     "build_closure",
     "build_steps",
@@ -345,11 +359,14 @@ __all__ = [
     "known_platform",
     "known_words",
     "last_failure",
+    "lint",
     "look_around",
+    "make_work_tree",
     "open_client",
     "open_contents",
     "overall",
     "parse_requirement",
+    "plain_value",
     "plan_key",
     "probe",
     "read_constraints",
@@ -358,8 +375,11 @@ __all__ = [
     "resolve_inputs",
     "runtime_closure",
     "summary",
+    "try_patches",
+    "unpatched",
     "verdict",
     "why_rebuilt",
+    "written_patch",
 ]
 
 

@@ -139,3 +139,15 @@ class DependencyFailed(BuildError):
     def __init__(self, subject: str, needed: str) -> None:
         super().__init__(subject, f"not built, since {needed} failed")
         self.needed = needed
+
+
+class PrebuiltRefused(DerivationError):
+    """Wheels would be taken from an index where only sources are allowed."""
+
+    def __init__(self, subjects: tuple[str, ...] | list[str]) -> None:
+        self.subjects = tuple(sorted(subjects))
+        super().__init__(
+            "these would not be built from source, since settings ask for prebuilt "
+            f"wheels: {', '.join(self.subjects)}",
+            hint="Take the setting `prebuilt` away for them, or allow what is prebuilt",
+        )

@@ -14,6 +14,7 @@ LAYOUT_RECIPE: Final = "layout/1"
 ENVIRONMENT_RECIPE: Final = "environment/1"
 REQUIRES_RECIPE: Final = "requires/1"
 WHEEL_RECIPE: Final = "wheel/1"
+PREBUILT_RECIPE: Final = "prebuilt/1"
 
 SANDBOX_VERSION: Final = "fromager-sandbox/1"
 """Names everything that a sandbox fixes."""

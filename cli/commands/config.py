@@ -13,6 +13,8 @@ from fromager.cli.wiring import Wiring, wire
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from fromager.derivations import Assignment
+
 
 @click.group("config", short_help="Show the settings in force.")
 def command() -> None:
@@ -20,14 +22,30 @@ def command() -> None:
 
 
 @command.command("show", short_help="Show settings and platform.")
+@click.argument("package", required=False, metavar="[PACKAGE[==VERSION]]")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.option("--python", metavar="EXE", help="Of this interpreter.")
+@click.option("--variant", metavar="NAME", help="Of this variant.")
+@click.option("--overrides", metavar="FOLDER", help="Settings and patches of packages.")
+@click.option("--patches", metavar="FOLDER", help="Patches, by <name>-<version>.")
 @click.pass_obj
-def show(flags: Mapping[str, object], as_json: bool, python: str | None) -> int:
+def show(
+    flags: Mapping[str, object],
+    /,
+    package: str | None,
+    as_json: bool,
+    **settings: object,
+) -> int:
     """Show every setting with its value and where that came from, the indexes, the
     sandbox, and the platform's fingerprint part by part.
+
+    With a package, such as click or click==8.1.7, show what is done otherwise for it
+    instead: each value with file and line, its patches, and what is given for other
+    circumstances only.
     """
-    wiring = wire(flags, python=python)
+    wiring = wire(flags, **settings)
+    if package is not None:
+        return _show_package(wiring, package, as_json)
     rows: dict[str, dict[str, object]] = {
         name: {"value": value.value, "origin": value.origin}
         for name, value in wiring.settings.values.items()
@@ -87,3 +105,75 @@ def _sandbox(wiring: Wiring) -> str:
         version = ".".join(map(str, sandbox.version))
         return f"{sandbox.level}: bubblewrap {version}, {sandbox.executable}"
     return f"{sandbox.level}: nothing is hidden from builds"
+
+
+def _show_package(wiring: Wiring, text: str, as_json: bool) -> int:
+    from packaging.utils import canonicalize_name
+    from packaging.version import Version
+
+    from fromager.derivations import InputError, parse_requirement
+
+    requirement = parse_requirement(text)
+    pins = [s.version for s in requirement.specifier if s.operator in ("==", "===")]
+    if len(pins) != len(requirement.specifier) or len(pins) > 1:
+        raise InputError(f"{text!r} names no single version")
+    version = Version(pins[0]) if pins else None
+    name = canonicalize_name(requirement.name)
+    customisation = wiring.customisation(wiring.probed())
+    rows = [_value_row(each) for each in customisation.assignments(name, version)]
+    others = [
+        {**_value_row(each), "when": str(rule.condition)}
+        for rule in customisation.rules(name)
+        if not rule.condition.holds(version, customisation.around)
+        for each in rule.assignments
+    ]
+    if version is not None:
+        found = customisation.patches.find(name, version, customisation.around.variant)
+    else:
+        found = tuple(
+            patch
+            for place in customisation.patches.places(name)
+            for patch in sorted(place.patches(), key=lambda patch: patch.name)
+        )
+    if as_json:
+        wiring.console.json(
+            {
+                "package": name,
+                "version": None if version is None else str(version),
+                "variant": customisation.around.variant,
+                "settings": rows,
+                "elsewhere": others,
+                "patches": [str(patch.path) for patch in found],
+            }
+        )
+        return ExitCode.DONE
+    say = wiring.console.data
+    for row in rows:
+        say(_value_line(row, ""))
+    for patch in found:
+        say(f"patch {patch.path}")
+    for row in others:
+        say(_value_line(row, f"only for {row['when']}; "))
+    if not (rows or others or found):
+        wiring.console.say(f"nothing is done otherwise for {name}")
+    return ExitCode.DONE
+
+
+def _value_row(assignment: Assignment) -> dict[str, object]:
+    from fromager.derivations import plain_value
+
+    return {
+        "setting": assignment.setting,
+        "key": assignment.key,
+        "value": plain_value(assignment.value),
+        "origin": str(assignment.origin),
+    }
+
+
+def _value_line(row: Mapping[str, object], limit: str) -> str:
+    import json
+
+    value = row["value"]
+    shown = value if isinstance(value, str) else json.dumps(value)
+    key = f" {row['key']}" if row["key"] else ""
+    return f"{row['setting']}{key} = {shown}  ({limit}{row['origin']})"

@@ -59,7 +59,19 @@ if TYPE_CHECKING:
 @click.option("--timeout", type=int, metavar="SECONDS", help="Time for one build.")
 @click.option("--keep-going", is_flag=True, help="Build all that can be built.")
 @click.option("--keep-failed", is_flag=True, help="Keep the folders of failed builds.")
+@click.option(
+    "--variant",
+    metavar="NAME",
+    help="Build this variant, with its settings and patches.",
+)
+@click.option("--overrides", metavar="FOLDER", help="Settings and patches of packages.")
 @click.option("--patches", metavar="FOLDER", help="Patches, by <name>-<version>.")
+@click.option(
+    "--only-from-source",
+    is_flag=True,
+    default=None,
+    help="Refuse prebuilt wheels, and list them.",
+)
 @click.option(
     "--sandbox",
     metavar="LEVEL",
@@ -179,11 +191,12 @@ def _realise(
     stop = StopSignal()
     interpreter = wiring.interpreter(store)
     base = wiring.known_base(store, interpreter)
-    client = wiring.client(store, stop, refresh=refresh)
-    patches = wiring.patches
+    customisation = wiring.customisation(interpreter)
+    plain = wiring.client(store, stop, refresh=refresh)
+    client = wiring.routed(plain, customisation)
     memo = Memo(store, client)
     if base is not None:
-        known = memo.recall(plan_key(request, wiring.basis(base, patches)))
+        known = memo.recall(plan_key(request, wiring.basis(base, customisation)))
         if known is not None:
             return known
 
@@ -201,10 +214,10 @@ def _realise(
         base = wiring.base(store, interpreter, thorough=True)
         return Target(interpreter, base, sandbox)
 
-    policy, limits = wiring.means(request, keep_failed)
+    policy, limits = wiring.policy(request, keep_failed), wiring.limits
     steps = Steps(store, wiring.report, wiring.jobs, sandbox.level, stop=stop)
     realiser = Realiser(
-        client, interpreter, find_target, policy, patches, limits, keep_going
+        client, interpreter, find_target, policy, customisation, limits, keep_going
     )
     try:
         with stopping(stop):
@@ -213,8 +226,8 @@ def _realise(
         end_progress(wiring.report)
     if not realised.failures:
         base = wiring.base(store, interpreter, thorough=False)
-        plan = plan_key(request, wiring.basis(base, patches))
-        memo.remember(plan, realised, pages)
+        plan = plan_key(request, wiring.basis(base, customisation))
+        memo.remember(plan, realised, pages, customisation.watched())
     return realised
 
 
@@ -245,6 +258,8 @@ def _print(
         )
         return
     for wheel in realised.wheels:
+        if (url := wheel.realisation.fact("prebuilt")) is not None:
+            console.note(f"{wheel.subject} is not built from source, but from {url}")
         if wheel.requested:
             console.data(str(_path(store, wheel)))
 
@@ -267,6 +282,7 @@ def _row(store: LocalStore, wheel: RealisedWheel) -> dict[str, object]:
         "sha256": realisation.fact("sha256"),
         "raw_sha256": realisation.fact("raw_sha256"),
         "level": realisation.level,
+        "prebuilt": realisation.fact("prebuilt"),
         "derivation": str(realisation.derivation),
     }
 

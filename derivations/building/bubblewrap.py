@@ -149,6 +149,8 @@ def arguments(
         kind = "--bind" if mount.writable else "--ro-bind"
         command += kind, mount.host, mount.inside
     command += "--proc", "/proc", "--dev", "/dev"
+    for device in spec.devices:
+        command += "--dev-bind", device, device
     for place, number in descriptors.files.items():
         # Only a mount can lie over a file of /proc.
         kind = "--ro-bind-data" if place.startswith("/proc/") else "--file"

@@ -17,7 +17,7 @@ from fromager.derivations.building.sandbox import (
 from fromager.derivations.building.scripts import hook_scripts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from fromager.derivations.building.platform import HostBase
@@ -58,6 +58,8 @@ class HookRequest:
     accept: tuple[str, ...] = ()
     """Requirements that the backend may answer with, word for word."""
     config_settings: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    build_dir: str = ""
+    """The folder of the source in which hooks are called, relative to its root."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +137,14 @@ def run_hook(
     timeout: float | None,
     output: Callable[[bytes], None],
     stop: Stop,
+    mounts: Sequence[Mount] = (),
+    devices: tuple[str, ...] = (),
 ) -> HookAnswer:
     """Have a backend do something to the source that lies in a place.
 
     `environment_folder` is the build environment, `environment` the variables that
-    the key covers. `output` gets what the backend prints.
+    the key covers. `output` gets what the backend prints. `mounts` and `devices` are
+    what this build sees in addition.
 
     Raises:
         SandboxUnavailable: the sandbox cannot be set up.
@@ -153,6 +158,7 @@ def run_hook(
                 "backend_path": request.backend_path,
                 "accept": request.accept,
                 "config_settings": dict(request.config_settings),
+                "build_dir": request.build_dir,
             }
         )
     )
@@ -163,11 +169,13 @@ def run_hook(
             *base.mounts,
             Mount(str(environment_folder), ENVIRONMENT),
             *scripts,
+            *mounts,
             Mount(str(place.folder), BUILD, writable=True),
         ),
         links=base.links,
         environment={**unkeyed_environment(cores), **environment},
         cwd=f"{BUILD}/src",
+        devices=devices,
         cores=cores,
         timeout=timeout,
     )

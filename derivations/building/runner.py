@@ -2,9 +2,9 @@
 
     python /fromager/runner.py /build /fromager/_in_process.py
 
-The folder holds `src` (the source, the working directory of all hooks), `out` (empty),
-and `request.json`, which is removed before the backend is loaded. The answer is
-written to `answer.json`. Hooks are called through pyproject-hooks' own script; with it
+The folder holds `src` (the source; the request says in which folder of it hooks are
+called), `out` (empty), and `request.json`, which is removed before the backend is
+loaded. The answer is written to `answer.json`. Hooks are called through pyproject-hooks' own script; with it
 come the defaults of hooks that a backend does not have.
 
 Standard library only, Python 3.9 or newer.
@@ -52,8 +52,9 @@ def main(folder: Path, script: Path) -> None:
         # Lines of this process and of those that it starts come in their order.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(line_buffering=True)
-    os.chdir(folder / "src")
-    hooks = _load_hooks(script, folder / "src", request)
+    source = folder / "src" / request["build_dir"]
+    os.chdir(source)
+    hooks = _load_hooks(script, source, request)
     answer = {"status": "done", "requires": [], "result": "", "detail": ""}
     try:
         _answer(hooks, folder / "out", request, answer)

@@ -64,6 +64,9 @@ class SandboxSpec:
     cwd: str
     links: tuple[tuple[str, str], ...] = ()
     """Symbolic links inside: where, and what they point to."""
+    devices: tuple[str, ...] = ()
+    """Devices of the machine below `/dev` that are seen inside, beside the few that
+    always are."""
     cores: int = 1
     """How many processors the command is given."""
     timeout: float | None = None

@@ -145,9 +145,13 @@ class HttpIndexClient:
 
     def peek(self, project: str) -> Peek | None:
         """See `IndexClient.peek`."""
+        return self.peek_at(self._indexes, project)
+
+    def peek_at(self, indexes: Sequence[IndexUrl], project: str) -> Peek | None:
+        """What the cache knows of a project on these indexes."""
         _check_project(project)
         fresh = True
-        for index in self._indexes:
+        for index in indexes:
             header = self._cache.header(index.name, project)
             if header is None:
                 return None

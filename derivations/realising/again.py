@@ -48,6 +48,8 @@ def build_again(
         BuildError: it was done, and failed.
     """
     step = RecordedStep.of(means.store, realisation)
+    if (place := realisation.fact("prebuilt")) is not None:
+        raise step.refused(f"it was not built, but taken from {place}")
     recipe = recipe_of(step.derivation.kind)
     if recipe is None:
         raise step.refused(f"a {step.derivation.kind.value} is nothing that was built")

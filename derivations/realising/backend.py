@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from fromager.derivations.building import tools
 from fromager.derivations.building.diagnose import diagnose
 from fromager.derivations.building.hooks import (
     HookAnswer,
@@ -17,7 +18,11 @@ from fromager.derivations.building.hooks import (
     HookStatus,
     run_hook,
 )
+from fromager.derivations.building.machine_view import MachineView
+from fromager.derivations.building.sandbox import Mount, unkeyed_environment
 from fromager.derivations.building.wheel import inspect_wheel, normalise
+from fromager.derivations.customisation.templates import finish
+from fromager.derivations.customisation.values import NO_FLAGS
 from fromager.derivations.errors import BuildError, SourceError, Stopped, WheelRefused
 from fromager.derivations.sources.project import build_system
 from fromager.store import Directory
@@ -30,6 +35,7 @@ if TYPE_CHECKING:
 
     from fromager.derivations.building.hooks import Operation
     from fromager.derivations.building.sandbox import Stop
+    from fromager.derivations.customisation.values import CompilerFlags, Opening
     from fromager.derivations.realising.target import BuildPolicy, Target
     from fromager.store import LocalStore, StorePath
 
@@ -50,6 +56,36 @@ class BackendCall:
     epoch: int
     """The time of all files of the source, seconds since 1970."""
     config_settings: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    build_dir: str = ""
+    """The folder with the project in it, relative to the source's root."""
+    late: Mapping[str, str] = field(default_factory=dict)
+    """Templates of variables that name the number of jobs or of cores."""
+    flags: CompilerFlags = NO_FLAGS
+    programs: Mapping[str, str] = field(default_factory=dict)
+    """Programs of the machine that are seen in addition: name and place."""
+    openings: tuple[Opening, ...] = ()
+    jobs: int | None = None
+    """Parallel jobs that the backend is told to run; None: one for each core."""
+
+    def all_variables(self, cores: int) -> dict[str, str]:
+        """All environment variables of the backend, which may use so many cores."""
+        counted = unkeyed_environment(self.jobs or cores)
+        counted["FROMAGER_BUILD_CORES"] = str(cores)
+        return {**counted, **self.variables, **finish(self.late, counted)}
+
+    def mounts(self, target: Target, folder: Path) -> tuple[Mount, ...]:
+        """What the backend sees in addition; what must be made lies in `folder`."""
+        found = [
+            Mount(opening.path, opening.at)
+            for opening in self.openings
+            if not opening.is_device
+        ]
+        if self.flags or self.programs:
+            view = MachineView(target.base)
+            wrapped = tools.compilers(view) if self.flags else ()
+            tools.write_tools(folder, wrapped, self.flags, self.programs)
+            found.append(Mount(str(folder), tools.FOLDER))
+        return tuple(found)
 
 
 def source_tree(store: LocalStore, source: StorePath) -> Directory:
@@ -85,7 +121,8 @@ def call_backend(
     place = HookPlace.make(folder)
     store.materialise(source_tree(store, call.source), place.source, mtime=call.epoch)
     prepare(place.source)
-    system = build_system(_read(place.source / "pyproject.toml"))
+    project = place.source / call.build_dir
+    system = build_system(_read(project / "pyproject.toml"))
     answer = run_hook(
         target.sandbox,
         target.base,
@@ -97,12 +134,15 @@ def call_backend(
             backend_path=system.backend_path,
             accept=call.accepted,
             config_settings=call.config_settings,
+            build_dir=call.build_dir,
         ),
-        environment=call.variables,
+        environment=call.all_variables(policy.cores),
         cores=policy.cores,
         timeout=policy.timeout,
         output=log,
         stop=stop,
+        mounts=call.mounts(target, folder.with_name("tools")),
+        devices=tuple(each.path for each in call.openings if each.is_device),
     )
     if answer.status in (HookStatus.DONE, HookStatus.MORE):
         return answer

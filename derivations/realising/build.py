@@ -10,7 +10,6 @@ from errno import ENOSPC
 from typing import TYPE_CHECKING, Final
 
 from fromager.derivations.building.hooks import HookAnswer, HookStatus
-from fromager.derivations.building.sandbox import keyed_environment
 from fromager.derivations.building.scripts import runner_digest
 from fromager.derivations.errors import BuildError
 from fromager.derivations.realising.backend import (
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
     from fromager.derivations.building.sandbox import Stop
     from fromager.derivations.derivation import ResolvedDerivation
+    from fromager.derivations.realising.arrangement import Arrangement
     from fromager.derivations.realising.events import Reporter
     from fromager.derivations.realising.steps import Step, Steps
     from fromager.derivations.realising.target import BuildPolicy, Target
@@ -60,6 +60,7 @@ class WheelBuild:
     """Requirements that the backend may answer with: the environment holds them."""
     question: ResolvedDerivation
     """The `requires` derivation that the same process answers."""
+    arrangement: Arrangement
 
     @property
     def subject(self) -> str:
@@ -141,7 +142,7 @@ class BuildPlace:
         *,
         in_memory: bool,
     ) -> Made:
-        epoch = int(build.source.realisation.fact("epoch") or 0)
+        epoch = build.arrangement.epoch
         started = steps.clock()
         name = object_name(build.subject)
         with self.store.scratch(name, in_memory=in_memory) as scratch:
@@ -184,15 +185,17 @@ class BuildPlace:
         return call_backend(
             self.store,
             self.target,
-            self.policy,
-            BackendCall(
-                build.subject,
-                "wheel",
-                build.source.output,
-                build.environment.output,
-                build.accepted,
-                keyed_environment(epoch, self.policy.variables),
-                epoch,
+            build.arrangement.limit(self.policy),
+            build.arrangement.call(
+                BackendCall(
+                    build.subject,
+                    "wheel",
+                    build.source.output,
+                    build.environment.output,
+                    build.accepted,
+                    build.arrangement.variables,
+                    epoch,
+                )
             ),
             folder / "build",
             log=log,
@@ -213,7 +216,8 @@ class BuildPlace:
             return
         content = json.dumps(sorted(answer.requires)).encode()
         name = object_name(f"{build.subject}-requires.json")
-        made = Made(transaction.add_bytes(content, name))
+        output = transaction.add_bytes(content, name)
+        made = Made(output, build.arrangement.facts)
         inputs = (build.source, build.environment)
         steps.claim(transaction, build.question, inputs, made, started)
 
@@ -223,7 +227,8 @@ class BuildPlace:
         out, tree = folder / "build" / "out", folder / "wheel"
         facts = take_wheel(build.name, build.version, out, tree, epoch=epoch)
         name = object_name(f"{build.name}-{build.version}-wheel")
-        return Made(transaction.add_directory(tree, name, consume=True), facts)
+        output = transaction.add_directory(tree, name, consume=True)
+        return Made(output, (*facts, *build.arrangement.facts))
 
 
 def is_small(store: LocalStore, source: StorePath) -> bool:

@@ -20,6 +20,7 @@ from fromager.derivations.versions import (
     FETCH_RECIPE,
     LAYOUT_RECIPE,
     PATCH_SET_RECIPE,
+    PREBUILT_RECIPE,
     REQUIRES_RECIPE,
     SOURCE_RECIPE,
     WHEEL_RECIPE,
@@ -46,29 +47,42 @@ def fetch(filename: str, sha256: str, urls: Sequence[str]) -> Derivation:
     )
 
 
-def patch_set(subject: str, patches: Sequence[tuple[str, Digest]]) -> Derivation:
-    """Patch files in the order in which they are applied."""
+def patch_set(
+    subject: str, patches: Sequence[tuple[str, Digest]], files: Sequence[Digest] = ()
+) -> Derivation:
+    """Patch files in the order in which they are applied, and files to drop in."""
+    options: dict[str, Value] = {
+        "patches": tuple((name, str(digest)) for name, digest in patches)
+    }
+    if files:
+        options["files"] = tuple(str(digest) for digest in files)
     return Derivation(
         Kind.PATCH_SET,
         subject,
         PATCH_SET_RECIPE,
-        options=(("patches", tuple((name, str(digest)) for name, digest in patches)),),
+        options=tuple(sorted(options.items())),
     )
 
 
 def source(
-    subject: str, archive: Derivation, filename: str, patches: Derivation | None
+    subject: str,
+    archive: Derivation,
+    filename: str,
+    more: Mapping[str, Derivation],
+    options: Mapping[str, Value],
 ) -> Derivation:
-    """The tree that a backend gets to see: an unpacked archive, patched."""
-    inputs: dict[str, Digest | Derivation] = {"archive": archive}
-    if patches is not None:
-        inputs["patches"] = patches
+    """The tree that a backend gets to see: an unpacked archive, prepared.
+
+    `more` are inputs beside the archive: the patch set, extra sources. `options` say
+    what else is done to it.
+    """
+    inputs: dict[str, Digest | Derivation] = {**more, "archive": archive}
     return Derivation(
         Kind.SOURCE,
         subject,
         SOURCE_RECIPE,
         inputs=tuple(sorted(inputs.items())),
-        options=(("filename", filename),),
+        options=tuple(sorted({**options, "filename": filename}.items())),
     )
 
 
@@ -174,6 +188,17 @@ def wheel(
     )
 
 
+def prebuilt(subject: str, file: Derivation, filename: str) -> Derivation:
+    """A wheel that was fetched and is taken as it is, in place of one that is built."""
+    return Derivation(
+        Kind.WHEEL,
+        subject,
+        PREBUILT_RECIPE,
+        inputs=(("file", file),),
+        options=(("filename", filename), ("prebuilt", True)),
+    )
+
+
 def build_options(
     *,
     platform: Digest,
@@ -181,14 +206,18 @@ def build_options(
     runner: str,
     variables: Mapping[str, str],
     config_settings: Mapping[str, Value],
+    build_dir: str = "",
+    more: Mapping[str, Value] | None = None,
 ) -> Mapping[str, Value]:
     """What every step that runs a backend has in common.
 
     `sandbox` is the policy's version and level, `variables` the final environment
-    variables without those that are no part of a key (the number of jobs).
+    variables without those that are no part of a key (the number of jobs),
+    `build_dir` the project's folder in the source, `more` what few packages have.
     """
     return {
-        "build_dir": "/build/src",
+        **(more or {}),
+        "build_dir": f"/build/src/{build_dir}" if build_dir else "/build/src",
         "config_settings": dict(config_settings),
         "platform": str(platform),
         "runner": runner,

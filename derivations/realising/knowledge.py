@@ -38,12 +38,19 @@ AskMetadata: TypeAlias = "Callable[[str, Version, Release], Awaitable[Metadata]]
 """Gives a release's metadata, by whatever it takes."""
 
 
+def as_they_are(releases: ProjectReleases, page: ProjectPage) -> ProjectReleases:
+    """Nothing is made of them."""
+    return releases
+
+
 @dataclass
 class KnowledgeBase:
     """All that was learnt in one run; projects are asked for once."""
 
     steps: Steps
     client: IndexClient
+    adapt: Callable[[ProjectReleases, ProjectPage], ProjectReleases] = as_they_are
+    """What is made of the releases that a page gives."""
 
     def __post_init__(self) -> None:
         self._resolver = Resolver()
@@ -129,7 +136,9 @@ class KnowledgeBase:
     async def _look_up(self, name: str) -> None:
         def look_up() -> ProjectReleases | None:
             cached = self.client.lookup(name)
-            return None if cached is None else project_releases(cached.page)
+            if cached is None:
+                return None
+            return self.adapt(project_releases(cached.page), cached.page)
 
         self._projects[name] = await self.steps.in_thread(look_up, network=True)
         seen = self.client.peek(name)

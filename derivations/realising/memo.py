@@ -15,14 +15,14 @@ from fromager.derivations.realising.request import Realised, RealisedWheel
 from fromager.store import Digest, InvalidRecord, blob_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from fromager.derivations.index.client import IndexClient
     from fromager.derivations.realising.request import RealiseRequest
     from fromager.derivations.resolution.request import GivenRequirement
     from fromager.store import LocalStore
 
-MEMO_VERSION: Final = 1
+MEMO_VERSION: Final = 2
 NAMESPACE: Final = "plan"
 
 
@@ -46,6 +46,9 @@ class Memo:
                 seen = self.client.peek(project)
                 if seen is None or not seen.fresh or str(seen.digest) != said:
                     return None
+            for path, state in value["watched"].items():
+                if state != _state(path):
+                    return None
             wheels = tuple(self._wheel(row) for row in value["wheels"])
         except (KeyError, TypeError, ValueError, InvalidRecord):
             return None
@@ -53,12 +56,19 @@ class Memo:
         return Realised(found) if len(found) == len(wheels) else None
 
     def remember(
-        self, plan: str, realised: Realised, pages: Mapping[str, Digest]
+        self,
+        plan: str,
+        realised: Realised,
+        pages: Mapping[str, Digest],
+        watched: Iterable[str] = (),
     ) -> None:
-        """Keep what a plan came to."""
+        """Keep what a plan came to; it holds while what is `watched` stays the same:
+        paths of the machine, also of what is not there.
+        """
         value = {
             "version": MEMO_VERSION,
             "pages": {name: str(digest) for name, digest in sorted(pages.items())},
+            "watched": {path: _state(path) for path in sorted(watched)},
             "wheels": [
                 [
                     wheel.name,
@@ -97,6 +107,13 @@ class Memo:
                     found[0],
                 )
         return None
+
+
+def _state(path: str) -> str:
+    """Equal as long as nothing at and below a path is touched."""
+    from fromager.derivations.building.scan import scan, states
+
+    return blob_digest(states(scan([path], []).items)).hex
 
 
 def plan_key(request: RealiseRequest, basis: Sequence[str]) -> str:

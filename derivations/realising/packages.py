@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from fromager.derivations.building.sandbox import keyed_environment
 from fromager.derivations.errors import (
     BuildCycle,
     BuildError,
@@ -25,8 +24,11 @@ from fromager.derivations.errors import (
     SourceError,
 )
 from fromager.derivations.realising import instantiate
+from fromager.derivations.realising.arrangement import Arrangement, arrange
 from fromager.derivations.realising.build import BuildPlace, WheelBuild
+from fromager.derivations.realising.events import Noted
 from fromager.derivations.realising.goals import WaitGraph
+from fromager.derivations.realising.prebuilt import Prebuilt
 from fromager.derivations.realising.steps import Postponed, Step, Steps
 from fromager.derivations.realising.wheel_file import wheel_file, wheel_metadata
 from fromager.derivations.resolution.candidate import Metadata
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
     from packaging.version import Version
 
-    from fromager.derivations.derivation import ResolvedDerivation, Value
+    from fromager.derivations.derivation import ResolvedDerivation
     from fromager.derivations.realising.environments import Environments
     from fromager.derivations.realising.knowledge import KnowledgeBase
     from fromager.derivations.realising.sources import Sources
@@ -81,6 +83,7 @@ class _Attempt:
     version: Version
     source: Step
     environment: BuildEnvironment
+    arrangement: Arrangement
 
     @property
     def inputs(self) -> tuple[Step, ...]:
@@ -149,9 +152,11 @@ class Packages:
         builds wait for each other most: it may begin before versions are settled.
         """
         subject = f"{name}=={version}"
+        if release.prebuilt:
+            await self.wheel(name, version, release, None)
+            return
         source = await self.sources.tree(name, version, release)
-        system = build_system(self.sources.member(source, "pyproject.toml"))
-        await self._environment(subject, tuple(system.requires))
+        await self._environment(subject, self._required(source, name, version))
 
     async def _wait(self, waiter: str | None, goal: str, work: asyncio.Task[T]) -> T:
         """What others may wait for, too: that one stops waiting must not stop it."""
@@ -168,15 +173,14 @@ class Packages:
     async def _build(
         self, subject: str, name: str, version: Version, release: Release
     ) -> BuiltWheel:
+        if release.prebuilt:
+            return await self._prebuilt(subject, name, version, release)
         source = await self.sources.tree(name, version, release)
-        try:
-            system = build_system(self.sources.member(source, "pyproject.toml"))
-        except SourceError as error:
-            raise SourceError(f"{subject}: {error}", hint=error.hint) from error
-        required = tuple(system.requires)
+        required = self._required(source, name, version)
+        arrangement = await self._arrangement(name, version, source)
         for _ in range(MOST_ROUNDS):
             environment = await self._environment(subject, required)
-            attempt = _Attempt(subject, name, version, source, environment)
+            attempt = _Attempt(subject, name, version, source, environment, arrangement)
             answer = self._remembered_answer(attempt)
             if answer is None or self._adds_nothing(answer, attempt):
                 try:
@@ -188,6 +192,49 @@ class Packages:
             required = (*required, *(text for text in answer if text not in required))
         raise BuildError(
             subject, f"its backend asked for more {MOST_ROUNDS} times and never built"
+        )
+
+    async def _prebuilt(
+        self, subject: str, name: str, version: Version, release: Release
+    ) -> BuiltWheel:
+        text = f"not built, but taken from {release.url.partition('#')[0]}"
+        self.steps.report(Noted(subject, text))
+        file = await self.sources.archive(release)
+        step = await Prebuilt(self.steps).wheel(name, version, release, file)
+        return await self._finished(name, version, step)
+
+    def _required(self, source: Step, name: str, version: Version) -> tuple[str, ...]:
+        """What the first environment of a build must hold."""
+        effects = self.sources.customisation.effects(name, version)
+        if effects.build_dir and not self.sources.has_folder(source, effects.build_dir):
+            text = f"{name}=={version}: its source has no folder {effects.build_dir}"
+            raise SourceError(text, hint="Correct the setting `build-dir`")
+        try:
+            system = build_system(
+                self.sources.member(source, effects.in_project("pyproject.toml"))
+            )
+        except SourceError as error:
+            text = f"{name}=={version}: {error}"
+            raise SourceError(text, hint=error.hint) from error
+        return (*system.requires, *effects.build_requires)
+
+    async def _arrangement(
+        self, name: str, version: Version, source: Step
+    ) -> Arrangement:
+        effects = self.sources.customisation.effects(name, version)
+        for each in effects.unused:
+            text = f"{each.origin}: {each.setting} has no effect"
+            self.steps.report(Noted(f"{name}=={version}", text))
+        return await self.steps.in_thread(
+            lambda: arrange(
+                name,
+                version,
+                int(source.realisation.fact("epoch") or 0),
+                effects,
+                self.target,
+                self.policy,
+                self.steps.store,
+            )
         )
 
     async def _environment(
@@ -209,6 +256,7 @@ class Packages:
                 return await self.metadata(name, version, release, subject)
 
         resolution = await self.knowledge.resolve(origin, request, ask)
+        self.policy.check_prebuilt(resolution)
         layouts = await self._all(
             [self._layout(pin, subject) for pin in resolution.pins]
         )
@@ -232,16 +280,6 @@ class Packages:
                 raise result
         return [result for result in results if not isinstance(result, BaseException)]
 
-    def _options(self, source: Step) -> Mapping[str, Value]:
-        epoch = int(source.realisation.fact("epoch") or 0)
-        return instantiate.build_options(
-            platform=self.target.base.platform.digest,
-            sandbox=self.target.sandbox_name,
-            runner=self._place.runner,
-            variables=keyed_environment(epoch, self.policy.variables),
-            config_settings={},
-        )
-
     def _remembered_answer(self, attempt: _Attempt) -> tuple[str, ...] | None:
         """What the backend answered before in this environment, if it was asked."""
         found = self.steps.known(self._question(attempt).key)
@@ -254,7 +292,7 @@ class Packages:
             attempt.subject,
             attempt.source.derivation,
             attempt.environment.step.derivation,
-            self._options(attempt.source),
+            attempt.arrangement.options(self.target, self._place.runner),
         )
         return self.steps.resolve(derivation, attempt.inputs)
 
@@ -264,7 +302,7 @@ class Packages:
             attempt.subject,
             attempt.source.derivation,
             attempt.environment.step.derivation,
-            self._options(attempt.source),
+            attempt.arrangement.options(self.target, self._place.runner),
             NORMALISATION_VERSION,
         )
         build = WheelBuild(
@@ -274,6 +312,7 @@ class Packages:
             attempt.environment.step,
             accepted,
             self._question(attempt),
+            attempt.arrangement,
         )
         step = await self.steps.step(
             derivation,
@@ -282,12 +321,14 @@ class Packages:
                 build, self.steps, transaction, resolved
             ),
             urgency=lambda: self._waits.weight(attempt.subject),
+            exclusive=attempt.arrangement.effects.exclusive,
         )
+        return await self._finished(attempt.name, attempt.version, step)
+
+    async def _finished(self, name: str, version: Version, step: Step) -> BuiltWheel:
         path, filename = wheel_file(self.steps.store, step.output)
         content = await self.steps.in_thread(lambda: wheel_metadata(path))
-        return BuiltWheel(
-            attempt.name, attempt.version, step, filename, Metadata.parse(content)
-        )
+        return BuiltWheel(name, version, step, filename, Metadata.parse(content))
 
     def _adds_nothing(self, answer: Sequence[str], attempt: _Attempt) -> bool:
         """Whether an environment already holds everything that was answered."""

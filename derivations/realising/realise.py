@@ -19,6 +19,7 @@ from fromager.derivations.realising.environments import Environments
 from fromager.derivations.realising.events import Noted
 from fromager.derivations.realising.knowledge import KnowledgeBase
 from fromager.derivations.realising.packages import BuiltWheel, Packages, static_needs
+from fromager.derivations.realising.prebuilt import with_prebuilt
 from fromager.derivations.realising.request import Realised, RealisedWheel
 from fromager.derivations.realising.sources import Sources
 from fromager.derivations.resolution.candidate import Metadata
@@ -30,16 +31,17 @@ if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
     from packaging.version import Version
 
+    from fromager.derivations.customisation.customisation import Customisation
     from fromager.derivations.index.client import IndexClient
+    from fromager.derivations.index.page import ProjectPage
     from fromager.derivations.interpreter import Interpreter
     from fromager.derivations.realising.request import RealiseRequest
     from fromager.derivations.realising.steps import Steps
     from fromager.derivations.realising.target import BuildPolicy, Target
-    from fromager.derivations.resolution.candidate import Release
+    from fromager.derivations.resolution.candidate import ProjectReleases, Release
     from fromager.derivations.resolution.outcome import Pin
     from fromager.derivations.resolution.outcome import Resolved as Resolution
     from fromager.derivations.sources.members import Limits
-    from fromager.derivations.sources.patch_folder import PatchFolder
     from fromager.store import Digest
 
 REQUEST: Final = "request"
@@ -59,7 +61,7 @@ class Realiser:
     """Gives the target; called once, in a thread, while versions are looked up: to
     look at a whole machine takes a while."""
     policy: BuildPolicy
-    patches: PatchFolder
+    customisation: Customisation
     limits: Limits
     keep_going: bool = False
 
@@ -84,8 +86,8 @@ class _Run:
         self._request, self._steps = request, steps
         self._keep_going = means.keep_going
         self._means, self._interpreter = means, means.interpreter
-        self.knowledge = KnowledgeBase(steps, means.client)
-        self._sources = Sources(steps, means.client, means.patches, means.limits)
+        self.knowledge = KnowledgeBase(steps, means.client, self._adapted)
+        self._sources = Sources(steps, means.client, means.customisation, means.limits)
         self._begun: dict[str, asyncio.Task[None]] = {}
         self._exact = frozenset(
             canonicalize_name(given.requirement.name)
@@ -102,6 +104,7 @@ class _Run:
             for _ in range(MOST_CORRECTIONS):
                 resolution = await self._resolve()
                 self._check_hashes(resolution)
+                self._means.policy.check_prebuilt(resolution)
                 built = await self._build(resolution)
                 if not self._contradictions(built):
                     return self._result(resolution, built)
@@ -157,6 +160,10 @@ class _Run:
                     f"{pin.name}=={pin.version} is needed, and no hash is given for it",
                     hint="Give hashes for everything that is needed, or for nothing",
                 )
+
+    def _adapted(self, releases: ProjectReleases, page: ProjectPage) -> ProjectReleases:
+        tags = self._interpreter.tags
+        return with_prebuilt(releases, page, self._means.customisation, tags)
 
     async def _metadata(
         self, name: str, version: Version, release: Release

@@ -38,6 +38,7 @@ def recipe_versions() -> tuple[str, ...]:
         versions.ENVIRONMENT_RECIPE,
         versions.REQUIRES_RECIPE,
         versions.WHEEL_RECIPE,
+        versions.PREBUILT_RECIPE,
         runner_digest(),
         versions.SANDBOX_VERSION,
         versions.NORMALISATION_VERSION,

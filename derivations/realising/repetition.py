@@ -20,9 +20,11 @@ from fromager.derivations.realising.backend import (
 from fromager.derivations.realising.build import BuildLog, last_lines
 from fromager.derivations.realising.environments import base_tree, lay_out, layout_tree
 from fromager.derivations.realising.recorded import RecordedStep, parse_digest
-from fromager.derivations.realising.sources import (
+from fromager.derivations.realising.recorded_call import build_dir_of, recorded_call
+from fromager.derivations.realising.source_recipe import (
+    DROPPED,
     prepare_source,
-    read_patches,
+    recorded_recipe,
     source_facts,
 )
 from fromager.derivations.sources.project import build_system
@@ -99,16 +101,36 @@ class Repetition:
             if not place.exists():
                 raise InputGone(self._step.subject, f"patch {name}", str(digest))
             (folder / str(name)).write_bytes(place.read_bytes())
+        self._dropped(folder)
         return folder
+
+    def _dropped(self, folder: Path) -> None:
+        files = self._step.derivation.option("files")
+        if not isinstance(files, tuple):
+            return
+        (folder / DROPPED).mkdir()
+        for text in files:
+            digest = parse_digest(str(text))
+            if digest is None:
+                raise self._step.refused("its derivation does not tell its files")
+            place = self._store.path_of_blob(File(digest))
+            if not place.exists():
+                raise InputGone(self._step.subject, "a file", str(digest))
+            (folder / DROPPED / digest.hex).write_bytes(place.read_bytes())
 
     def _source(self) -> tuple[Path, Facts]:
         inputs = self._step.inputs()
-        patches = inputs.get("patches")
         archive = inputs["archive"].below(self._store.root)
+        options = dict(self._step.derivation.options)
+        try:
+            recipe = recorded_recipe(self._store, options, inputs)
+        except (ValueError, KeyError) as error:
+            reason = f"its derivation does not tell how it is prepared: {error}"
+            raise self._step.refused(reason) from error
         prepared = prepare_source(
             archive / self._step.text("filename"),
             self._folder / "out",
-            read_patches(self._store, patches) if patches is not None else (),
+            recipe,
             self._means.limits,
         )
         return prepared.root, source_facts(prepared.newest)
@@ -177,8 +199,7 @@ class Repetition:
         target = self._target()
         platform = str(target.base.platform.digest)
         self._compare("platform", self._step.text("platform"), platform)
-        settings = self._step.derivation.option("config_settings")
-        call = BackendCall(
+        plain = BackendCall(
             self._step.subject,
             operation,
             self._step.input("source"),
@@ -186,8 +207,8 @@ class Repetition:
             accepted,
             self._step.texts("variables"),
             self._epoch,
-            dict(settings) if isinstance(settings, dict) else {},
         )
+        call = recorded_call(self._step, plain, target)
         policy = self._means.policy
         if self._conditions.cores is not None:
             policy = replace(policy, cores=self._conditions.cores)
@@ -218,7 +239,9 @@ class Repetition:
     def _required(self) -> tuple[str, ...]:
         source = self._step.input("source")
         try:
-            content = self._store.read_file(source, "pyproject.toml")
+            folder = build_dir_of(self._step)
+            name = f"{folder}/pyproject.toml" if folder else "pyproject.toml"
+            content = self._store.read_file(source, name)
         except ObjectMissing:
             content = None
         return tuple(build_system(content).requires)

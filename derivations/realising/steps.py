@@ -152,17 +152,19 @@ class Steps:
         make: Callable[[Transaction, ResolvedDerivation], Made],
         *,
         urgency: Callable[[], int] | None = None,
+        exclusive: bool = False,
     ) -> Step:
         """The derivation realised: found in the store, or made by `make`.
 
         `make` runs in a thread, holding the key's lock. With an `urgency` it takes one
-        of the job slots: it says how many others wait for it.
+        of the job slots, or all of them if it is `exclusive`: it says how many others
+        wait for it.
         """
         resolved = self.resolve(derivation, inputs)
         key = resolved.key
         if key not in self._tasks:
             self._tasks[key] = asyncio.create_task(
-                self._realise(derivation, resolved, inputs, make, urgency)
+                self._realise(derivation, resolved, inputs, make, urgency, exclusive)
             )
         try:
             return await asyncio.shield(self._tasks[key])
@@ -178,13 +180,14 @@ class Steps:
         inputs: tuple[Step, ...],
         make: Callable[[Transaction, ResolvedDerivation], Made],
         urgency: Callable[[], int] | None,
+        exclusive: bool,
     ) -> Step:
         found = self.known(resolved.key)
         if found is not None:
             return self._reused(derivation, found)
         slot: AbstractAsyncContextManager[None] = nullcontext()
         if urgency is not None:
-            slot = self._slots.slot(urgency)
+            slot = self._slots.slot(urgency, exclusive=exclusive)
         async with slot:
             return await self.in_thread(
                 lambda: self._locked(derivation, resolved, inputs, make),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fromager.derivations.building.parts import INTERPRETER, STANDARD_LIBRARY
+from fromager.derivations.errors import PrebuiltRefused
 from fromager.derivations.versions import SANDBOX_VERSION
 from fromager.store import blob_digest
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from fromager.derivations.building.platform import HostBase
     from fromager.derivations.building.sandbox import Sandbox
     from fromager.derivations.interpreter import Interpreter
+    from fromager.derivations.resolution.outcome import Resolved
     from fromager.derivations.resolution.request import GivenRequirement
     from fromager.store import Digest
 
@@ -43,17 +45,59 @@ class Target:
         return f"{SANDBOX_VERSION} {self.sandbox.level}"
 
 
+GIB: Final = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What of the machine one build may use."""
+
+    cores: int
+    memory: int | None = None
+    """Bytes; None if it is not known."""
+
+    def jobs(self, cores_per_job: int, memory_per_job: float) -> int:
+        """How many parallel jobs fit, at least one; memory in GiB, 0 for any."""
+        jobs = self.cores // cores_per_job
+        if memory_per_job and self.memory is not None:
+            jobs = min(jobs, int(self.memory / (memory_per_job * GIB)))
+        return max(1, jobs)
+
+
 @dataclass(frozen=True)
 class BuildPolicy:
     """How builds are run; nothing of it is part of a key but the constraints' effect."""
 
     cores: int = 1
     """Processors for each build."""
+    memory: int | None = None
+    """Bytes of memory for each build."""
+    whole: Share | None = None
+    """What a build that runs alone may use; None: no more than any other."""
     timeout: float | None = None
     """Seconds for each build."""
     keep_failed: bool = False
     """Keep the folders of failed builds."""
     build_constraints: tuple[GivenRequirement, ...] = ()
     """They narrow the versions of what builds are done with."""
+    only_from_source: bool = False
+    """Refuse wheels that settings ask to take from an index."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """Environment variables for every build; part of its key."""
+
+    def share(self, *, exclusive: bool) -> Share:
+        """What a build may use, which runs alone or not."""
+        own = Share(self.cores, self.memory)
+        return self.whole or own if exclusive else own
+
+    def check_prebuilt(self, resolution: Resolved) -> None:
+        """Refuse versions that would not be built, if only what is built may be used.
+
+        Raises:
+            PrebuiltRefused: there are some; all are named.
+        """
+        found = [
+            f"{p.name}=={p.version}" for p in resolution.pins if p.release.prebuilt
+        ]
+        if found and self.only_from_source:
+            raise PrebuiltRefused(found)

@@ -39,6 +39,8 @@ class Release:
     """Bytes, where the index tells."""
     wheel_only: bool = False
     """The version has wheels only. It is never chosen, but named in explanations."""
+    prebuilt: bool = False
+    """The file is a wheel that is taken as it is, since settings ask for that."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,9 @@ from fromager.derivations import (
     probe,
 )
 from fromager.derivations.building.sandbox import keyed_environment
+from fromager.derivations.customisation.effects import NO_EFFECTS
 from fromager.derivations.realising import instantiate
+from fromager.derivations.realising.arrangement import arrange
 from fromager.derivations.realising.build import BuildPlace, WheelBuild
 from fromager.derivations.realising.steps import Step
 from fromager.derivations.realising.wheel_file import wheel_file, wheel_metadata
@@ -138,13 +140,16 @@ async def build(
     subject = f"{package.name}=={package.version}"
     source, environment = package.source.derivation, package.environment.derivation
     inputs = package.source, package.environment
-    options = instantiate.build_options(
-        platform=place.target.base.platform.digest,
-        sandbox=place.target.sandbox_name,
-        runner=place.runner,
-        variables=keyed_environment(package.epoch, place.policy.variables),
-        config_settings={},
+    arrangement = arrange(
+        package.name,
+        package.version,
+        package.epoch,
+        NO_EFFECTS,
+        place.target,
+        place.policy,
+        steps.store,
     )
+    options = arrangement.options(place.target, place.runner)
     question = instantiate.requires(subject, source, environment, options)
     wheel = instantiate.wheel(
         subject, source, environment, options, NORMALISATION_VERSION
@@ -156,6 +161,7 @@ async def build(
         package.environment,
         ("setuptools", "wheel"),
         steps.resolve(question, inputs),
+        arrangement,
     )
     step = await steps.step(
         wheel, inputs, lambda t, r: place.make(work, steps, t, r), urgency=int

@@ -144,7 +144,7 @@ def test_json_says_everything_of_every_wheel(place: Place, offer: Offer) -> None
     [row] = value["wheels"]
     assert set(row) == {
         *("name", "version", "requested", "dependencies", "path", "store_path", "key"),
-        *("digest", "sha256", "raw_sha256", "level", "derivation"),
+        *("digest", "sha256", "raw_sha256", "level", "derivation", "prebuilt"),
     }
     content = Path(row["path"]).read_bytes()
     assert hashlib.sha256(content).hexdigest() == row["sha256"]

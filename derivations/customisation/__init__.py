@@ -1,0 +1,1 @@
+"""How single packages are built otherwise: settings as data, by one precedence."""

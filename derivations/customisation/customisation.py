@@ -1,0 +1,112 @@
+"""The one thing that the rest asks: what is done otherwise for a version of a package."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from fromager.derivations.customisation.overrides import Overrides
+from fromager.derivations.customisation.rules import Circumstances, precedence, settle
+from fromager.derivations.sources.patch_folder import PatchFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from packaging.version import Version
+
+    from fromager.derivations.customisation.effects import Effects
+    from fromager.derivations.customisation.rules import Assignment, Rule
+    from fromager.derivations.sources.edits import AddFile
+
+NOWHERE = Circumstances("", "", {})
+
+
+@dataclass(frozen=True)
+class Customisation:
+    """Settings and patches, asked under certain circumstances."""
+
+    overrides: Overrides = field(default_factory=Overrides)
+    patches: PatchFolder = field(default_factory=PatchFolder)
+    around: Circumstances = NOWHERE
+    host: Mapping[str, str] = field(default_factory=dict)
+    """Variables of the caller that templates may name."""
+
+    def effects(self, name: str, version: Version) -> Effects:
+        """What is done otherwise for one version; `name` is normalised.
+
+        Raises:
+            SettingsError: the package's settings cannot be understood.
+        """
+        from fromager.derivations.customisation.effects import NO_EFFECTS, effects_of
+
+        known = self._known
+        if (name, version) not in known:
+            patches = self.patches.find(name, version, self.around.variant)
+            found = self.assignments(name, version)
+            known[name, version] = (
+                effects_of(found, patches, name, version, self._beside, self.host)
+                if found or patches
+                else NO_EFFECTS
+            )
+        return known[name, version]
+
+    def assignments(self, name: str, version: Version | None) -> tuple[Assignment, ...]:
+        """The settings in force, each with where it was given."""
+        rules = self.rules(name)
+        return settle(rules, version, self.around) if rules else ()
+
+    def rules(self, name: str) -> tuple[Rule, ...]:
+        """The rules for a package and those for all, in the order of precedence."""
+        if name not in self._rules:
+            found = (*self._general, *self.overrides.rules(name))
+            self._rules[name] = tuple(sorted(found, key=precedence))
+        return self._rules[name]
+
+    def index(self, name: str) -> str | None:
+        """The only index that is asked for a project; None for those configured."""
+        found = {a.setting: a.value for a in self.assignments(name, None)}
+        wheels = found.get("prebuilt-index") if found.get("prebuilt") else None
+        address = wheels or found.get("index")
+        return None if address is None else str(address)
+
+    def signature(self) -> tuple[str, ...]:
+        """Equal as long as the answers are the same; no settings file is opened."""
+        return (
+            self.around.variant,
+            *(f"{name}={value}" for name, value in sorted(self.host.items())),
+            *(":".join(map(str, row)) for row in self.patches.signature()),
+            *self.overrides.signature(),
+        )
+
+    def watched(self) -> frozenset[str]:
+        """Files and folders beside the settings on which the effects rest that were
+        asked for: what is opened or demanded of the machine, what edits drop in.
+        """
+        found = set(self._read)
+        for effects in self._known.values():
+            found |= {opening.path for opening in effects.openings}
+            for need in effects.system:
+                found |= set(need.places)
+        return frozenset(found)
+
+    def _beside(self, edit: AddFile) -> bytes:
+        path, content = self.overrides.beside(edit.origin, edit.source)
+        self._read.add(str(path))
+        return content
+
+    @cached_property
+    def _known(self) -> dict[tuple[str, Version], Effects]:
+        return {}
+
+    @cached_property
+    def _read(self) -> set[str]:
+        return set()
+
+    @cached_property
+    def _rules(self) -> dict[str, tuple[Rule, ...]]:
+        return {}
+
+    @cached_property
+    def _general(self) -> tuple[Rule, ...]:
+        return self.overrides.general_rules()

@@ -1,0 +1,163 @@
+"""How one build is run, as the settings of its package have it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from fromager.derivations.building import tools
+from fromager.derivations.building.machine_view import MachineView
+from fromager.derivations.building.sandbox import keyed_environment, unkeyed_environment
+from fromager.derivations.building.system_needs import check_needs, check_openings
+from fromager.derivations.customisation.templates import InvalidTemplate, expand
+from fromager.derivations.realising import instantiate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from packaging.version import Version
+
+    from fromager.derivations.building.facts import Facts
+    from fromager.derivations.customisation.effects import Effects
+    from fromager.derivations.derivation import Value
+    from fromager.derivations.realising.backend import BackendCall
+    from fromager.derivations.realising.target import BuildPolicy, Target
+
+SOURCE_FOLDER: Final = "/build/src"
+"""Where the source lies inside, as keys have it."""
+OPENINGS_FACT: Final = "openings"
+"""The fact of a realisation that tells what of the machine was opened to it: places
+inside and on the machine, as JSON."""
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """One build's surroundings: what its key covers, and what it does not."""
+
+    effects: Effects
+    variables: Mapping[str, str]
+    """Environment variables that the key covers, in full."""
+    late: Mapping[str, str]
+    """Templates of those that name the number of jobs or of cores."""
+    system: Mapping[str, str]
+    openings: Mapping[str, str]
+    programs: Mapping[str, str]
+    """Programs of the machine to copy, by name."""
+    cores: int
+    jobs: int
+    timeout: float | None
+
+    def options(self, target: Target, runner: str) -> Mapping[str, Value]:
+        """What the key of every step that runs the backend covers."""
+        more: dict[str, Value] = {}
+        if self.late:
+            more["late_variables"] = dict(self.late)
+        if self.system:
+            more["system"] = dict(self.system)
+        if self.openings:
+            more["openings"] = dict(self.openings)
+        if self.effects.flags:
+            flags = self.effects.flags
+            more["flags"] = {
+                "c": flags.c,
+                "cxx": flags.cxx,
+                "link": flags.link,
+                "recipe": tools.wrapper_recipe(),
+                "remove": flags.remove,
+            }
+        return instantiate.build_options(
+            platform=target.base.platform.digest,
+            sandbox=target.sandbox_name,
+            runner=runner,
+            variables=self.variables,
+            config_settings=self.effects.config_settings,
+            build_dir=self.effects.build_dir,
+            more=more,
+        )
+
+    @property
+    def epoch(self) -> int:
+        """SOURCE_DATE_EPOCH, which is also the time of the source's files."""
+        return int(self.variables["SOURCE_DATE_EPOCH"])
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What is recorded beside the key: where on this machine that lies which the
+        key names by content."""
+        openings = {each.at: each.path for each in self.effects.openings}
+        if not openings:
+            return ()
+        return ((OPENINGS_FACT, json.dumps(openings, sort_keys=True)),)
+
+    def call(self, plain: BackendCall) -> BackendCall:
+        """A call of the backend with all of this."""
+        return replace(
+            plain,
+            config_settings=self.effects.config_settings,
+            build_dir=self.effects.build_dir,
+            late=self.late,
+            flags=self.effects.flags,
+            programs=self.programs,
+            openings=self.effects.openings,
+            jobs=self.jobs,
+        )
+
+    def limit(self, policy: BuildPolicy) -> BuildPolicy:
+        """The policy with the cores and the time of this build."""
+        return replace(policy, cores=self.cores, timeout=self.timeout)
+
+
+def arrange(
+    name: str,
+    version: Version,
+    epoch: int,
+    effects: Effects,
+    target: Target,
+    policy: BuildPolicy,
+    facts: Facts,
+) -> Arrangement:
+    """How a version is built; `epoch` is its source's SOURCE_DATE_EPOCH.
+
+    Raises:
+        InvalidTemplate: a variable that cannot be expanded.
+        SystemPackageMissing: the machine lacks what it needs.
+    """
+    subject = f"{name}=={version}"
+    view = MachineView(target.base)
+    system, programs = check_needs(subject, effects.system, view)
+    openings = check_openings(subject, effects.openings, view, facts)
+    base = keyed_environment(epoch, policy.variables)
+    if effects.flags or programs:
+        base["PATH"] = f"{tools.FOLDER}:{base['PATH']}"
+    late = {*unkeyed_environment(1)} - base.keys()
+    expanded = expand(effects.variables, {**effects.host, **base}, late, str(version))
+    _check_epoch(effects, {**base, **expanded.variables}, expanded.late)
+    share = policy.share(exclusive=effects.exclusive)
+    return Arrangement(
+        effects,
+        {
+            n: v
+            for n, v in {**base, **expanded.variables}.items()
+            if n not in expanded.late
+        },
+        expanded.late,
+        system,
+        openings,
+        programs,
+        share.cores,
+        share.jobs(effects.cores_per_job, effects.memory_per_job),
+        policy.timeout if effects.timeout is None else effects.timeout,
+    )
+
+
+def _check_epoch(
+    effects: Effects, variables: Mapping[str, str], late: Mapping[str, str]
+) -> None:
+    """Refuse a SOURCE_DATE_EPOCH that is no time: files get it."""
+    name = "SOURCE_DATE_EPOCH"
+    value = late.get(name) or variables[name]
+    if not (value.isascii() and value.isdecimal() and len(value) < 12):
+        origin = [each.origin for each in effects.variables if each.name == name][-1]
+        reason = f"{value!r} is no number of seconds since 1970"
+        raise InvalidTemplate(origin, name, reason, None)

@@ -1,0 +1,130 @@
+"""Wheels that are taken as an index has them, where settings ask for that by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
+from fromager.derivations.building.wheel import inspect_wheel
+from fromager.derivations.errors import SourceError, WheelRefused
+from fromager.derivations.realising import instantiate
+from fromager.derivations.realising.steps import Made, Step, Steps
+from fromager.derivations.resolution.candidate import ProjectReleases, Release
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from packaging.version import Version
+
+    from fromager.derivations.customisation.customisation import Customisation
+    from fromager.derivations.derivation import ResolvedDerivation
+    from fromager.derivations.index.page import ProjectFile, ProjectPage
+    from fromager.store import Transaction
+
+FACT: Final = "prebuilt"
+"""The fact of a realisation that says where its wheel came from."""
+
+
+def with_prebuilt(
+    project: ProjectReleases,
+    page: ProjectPage,
+    customisation: Customisation,
+    tags: Sequence[str],
+) -> ProjectReleases:
+    """The releases with a wheel in place of the sdist wherever settings ask for it.
+
+    Of several wheels the one that fits the interpreter best is taken; `tags` are what
+    fits, best first. Without one that fits, the version cannot be had.
+    """
+    rules = customisation.rules(project.name)
+    if not any(a.setting == "prebuilt" for rule in rules for a in rule.assignments):
+        return project
+    ranks = {tag: rank for rank, tag in enumerate(tags)}
+    wheels = _best(page, ranks)
+    return ProjectReleases(
+        project.name,
+        tuple(
+            _prebuilt(release, wheels.get(release.version))
+            if customisation.effects(project.name, release.version).prebuilt
+            else release
+            for release in project.releases
+        ),
+    )
+
+
+def _prebuilt(release: Release, wheel: ProjectFile | None) -> Release:
+    if wheel is None:
+        return replace(release, wheel_only=True)
+    return Release(
+        release.version,
+        wheel.filename,
+        wheel.url,
+        sha256=wheel.sha256,
+        requires_python=wheel.requires_python,
+        yanked=wheel.yanked,
+        upload_time=wheel.upload_time,
+        size=wheel.size,
+        prebuilt=True,
+    )
+
+
+def _best(page: ProjectPage, ranks: dict[str, int]) -> dict[Version, ProjectFile]:
+    found: dict[Version, tuple[tuple[bool, int, tuple[object, ...]], ProjectFile]] = {}
+    for file in page.files:
+        if not file.filename.endswith(".whl"):
+            continue
+        try:
+            _, version, build, tags = parse_wheel_filename(file.filename)
+        except InvalidWheelFilename:
+            continue
+        fitting = [ranks[str(tag)] for tag in tags if str(tag) in ranks]
+        if not fitting:
+            continue
+        # Of equal ones the highest build number counts, as with pip.
+        number = (-build[0], build[1]) if build else (0, "")
+        rank = (file.yanked is not None, min(fitting), number)
+        if version not in found or rank < found[version][0]:
+            found[version] = rank, file
+    return {version: file for version, (_, file) in found.items()}
+
+
+@dataclass(frozen=True)
+class Prebuilt:
+    """Makes realisations of wheels out of files that were fetched."""
+
+    steps: Steps
+
+    async def wheel(
+        self, name: str, version: Version, release: Release, file: Step
+    ) -> Step:
+        """The wheel of a release as the index has it, checked and recorded.
+
+        Raises:
+            WheelRefused: it is not a wheel of that release.
+        """
+        subject = f"{name}=={version}"
+        derivation = instantiate.prebuilt(subject, file.derivation, release.filename)
+
+        def make(transaction: Transaction, resolved: ResolvedDerivation) -> Made:
+            store = self.steps.store
+            packed = file.output.below(store.root) / release.filename
+            try:
+                inspect_wheel(packed, name=name, version=version)
+            except WheelRefused as error:
+                raise SourceError(
+                    f"{subject}: the prebuilt wheel {release.filename} is refused: "
+                    f"{error.reason}"
+                ) from error
+            sha256 = str(dict(file.derivation.options)["sha256"])
+            label = instantiate.object_name(f"{name}-{version}-wheel")
+            output = transaction.add_directory(packed.parent, label)
+            facts = (
+                (FACT, release.url.partition("#")[0]),
+                ("raw_sha256", sha256),
+                ("sha256", sha256),
+            )
+            return Made(output, facts)
+
+        return await self.steps.step(derivation, (file,), make)
