@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from errno import EDQUOT, ENOSPC, EROFS
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,10 @@ from fromager.store.errors import StoreError, StoreFull, StoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+
+def no_effect(name: str) -> None:
+    """What is called before each effect, unless a test wants to know."""
 
 
 def sync_filesystem(folder: bytes) -> None:
@@ -37,6 +42,17 @@ def sync_each(paths: Iterable[bytes]) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def sync_to_the_top(folder: Path) -> None:
+    """Wait until a folder cannot get lost with one that it lies in."""
+    device = folder.stat().st_dev
+    for each in (folder, *folder.parents):
+        if each.stat().st_dev != device:
+            return
+        # Whoever may not list a folder did not make it.
+        with suppress(PermissionError):
+            sync_each([os.fsencode(each)])
 
 
 def storage_error(root: Path, error: OSError) -> StoreError:

@@ -12,6 +12,7 @@ import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from fromager.store.durability import no_effect
 from fromager.store.locks import acquire, describe_holder, write_holder
 from fromager.store.memory import memory_scratch
 from fromager.store.removal import remove_tree
@@ -26,8 +27,13 @@ if TYPE_CHECKING:
 class Lease:
     """This process's claim to its folders; taken when the first one is made."""
 
-    def __init__(self, layout: StoreLayout, clock: Callable[[], float]) -> None:
-        self._layout, self._clock = layout, clock
+    def __init__(
+        self,
+        layout: StoreLayout,
+        clock: Callable[[], float],
+        effect: Callable[[str], None] = no_effect,
+    ) -> None:
+        self._layout, self._clock, self._effect = layout, clock, effect
         self._lock = threading.Lock()
         self._descriptor: int | None = None
         self._name = ""
@@ -46,20 +52,24 @@ class Lease:
         with self._lock:
             if self._descriptor is None:
                 return
-            with suppress(FileNotFoundError):
+            # What cannot be removed now, the next process sweeps.
+            with suppress(OSError):
+                self._effect("remove lease")
                 (self._layout.leases / self._name).unlink()
             os.close(self._descriptor)
             self._descriptor = None
 
     def _take(self) -> None:
-        sweep(self._layout)
+        sweep(self._layout, self._effect)
         self._name = os.urandom(8).hex()
-        self._descriptor = acquire(self._layout.leases / self._name)
+        self._descriptor = acquire(
+            self._layout.leases / self._name, effect=self._effect
+        )
         assert self._descriptor is not None
         write_holder(self._descriptor, describe_holder(self._clock()))
 
 
-def sweep(layout: StoreLayout) -> None:
+def sweep(layout: StoreLayout, effect: Callable[[str], None] = no_effect) -> None:
     """Remove what dead processes left in `staging/`, `scratch/` and `leases/`."""
     parents = (layout.staging, layout.scratch, memory_scratch(layout))
     left = [p for parent in parents if parent.is_dir() for p in parent.iterdir()]
@@ -67,22 +77,24 @@ def sweep(layout: StoreLayout) -> None:
     leases.update(place.name for place in layout.leases.iterdir())
     if not leases:
         return
-    lock = acquire(layout.locks / "sweep", blocking=False)
+    lock = acquire(layout.locks / "sweep", blocking=False, effect=effect)
     if lock is None:  # another process is at it
         return
     try:
         for lease in leases:
-            with _buried(layout.leases / lease) as dead:
+            with _buried(layout.leases / lease, effect) as dead:
                 if dead:
                     for place in left:
                         if place.stem == lease:
-                            remove_tree(place)
+                            # What cannot be removed is no reason to stop working.
+                            with suppress(OSError):
+                                remove_tree(place, effect)
     finally:
         os.close(lock)
 
 
 @contextmanager
-def _buried(lease: Path) -> Iterator[bool]:
+def _buried(lease: Path, effect: Callable[[str], None]) -> Iterator[bool]:
     """Whether a lease is a dead process's; if so its file is removed at the end."""
     # The file is made and locked before any folder, and removed after the last one.
     try:
@@ -96,6 +108,7 @@ def _buried(lease: Path) -> Iterator[bool]:
     try:
         yield True
         # Held until it is gone: its process may be about to lock what it just made.
+        effect("remove lease")
         lease.unlink()
     finally:
         os.close(descriptor)

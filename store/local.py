@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from fromager.store.database import Database
 from fromager.store.digest import Digest, blob_digest
-from fromager.store.durability import storage_error
+from fromager.store.durability import no_effect, storage_error
 from fromager.store.errors import (
     InvalidRecord,
     ObjectDamaged,
@@ -46,10 +46,6 @@ TREES_REMEMBERED: Final = 256
 """Objects whose content is kept in memory; a large environment takes about 1 MB."""
 
 
-def no_effect(name: str) -> None:
-    """What is called before each effect, unless a test wants to know."""
-
-
 def open_store(
     root: Path,
     *,
@@ -60,7 +56,7 @@ def open_store(
     """The store in a folder; it is made if there is none and `create` is true.
 
     Without `create` nothing on disk is changed by opening it. `effect` is called
-    with a name before each thing that a transaction does to the disk.
+    with a name before each thing that the store does to the disk.
 
     Raises:
         StoreUnavailable: there is none, it cannot be written (with `create`), it was
@@ -69,7 +65,7 @@ def open_store(
     """
     layout = StoreLayout(root.absolute())
     if create:
-        ensure_store(layout)
+        ensure_store(layout, effect)
     require_store(layout)
     if create:
         require_writable(layout)
@@ -93,8 +89,8 @@ class LocalStore:
         owned = layout.private.stat().st_uid == os.geteuid()
         self._writable = owned and os.access(layout.private, os.W_OK)
         self._database = Database(layout, writable=self._writable)
-        self._writer = Writer(layout, clock)
-        self._lease = Lease(layout, clock)
+        self._writer = Writer(layout, clock, effect)
+        self._lease = Lease(layout, clock, effect)
         self._publisher: Publisher | None = None
         self._making = threading.Lock()
         self._trees: dict[StorePath, File | Directory] = {}
@@ -212,7 +208,8 @@ class LocalStore:
         """Hold the right to build a key; `waiting(holder)` is called if it must wait."""
         self._require_writable()
         holder = describe_holder(self._clock())
-        return removed_after(self._layout.locks / key.hex, holder, waiting)
+        place = self._layout.locks / key.hex
+        return removed_after(place, holder, waiting, self._effect)
 
     def recall(self, namespace: str, key: str) -> bytes | None:
         """What was remembered. An index only: it can always be computed anew."""
@@ -250,7 +247,9 @@ class LocalStore:
         from fromager.store.scratch import Scratch
 
         self._require_writable()
-        return Scratch(self._layout, self._lease, name, in_memory=in_memory)
+        return Scratch(
+            self._layout, self._lease, name, self._effect, in_memory=in_memory
+        )
 
     def materialise(self, tree: Directory, target: Path, *, mtime: int) -> None:
         """Write a writable private copy of a tree; see `materialise`."""
@@ -293,13 +292,17 @@ class LocalStore:
         return content
 
     def save_log(self, key: Digest, source: Path) -> None:
-        """Keep the log of a key's build, replacing the one before."""
+        """Keep the log of a key's build, replacing the one before.
+
+        It is on disk when the next transaction was committed; a power cut before that
+        may leave none.
+        """
         from fromager.store.logs import write_log
 
         self._require_writable()
         try:
             temporary = self._lease.place(self._layout.staging)
-            write_log(source, temporary, self._layout.log(key))
+            write_log(source, temporary, self._layout.log(key), self._effect)
         except OSError as error:
             raise storage_error(self.root, error) from error
 
@@ -314,13 +317,18 @@ class LocalStore:
         from fromager.store.roots import link_root
 
         self._require_writable()
-        link_root(self._layout, link, target)
+        link_root(self._layout, link, target, self._effect)
 
     def cache(self, name: str) -> Path:
         """A folder in the store for what can be fetched or computed anew; made."""
         self._require_writable()
         folder = self._layout.cache(check_name(name))
-        folder.mkdir(exist_ok=True)
+        try:
+            if not folder.is_dir():
+                self._effect("make folder")
+                folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise storage_error(self.root, error) from error
         return folder
 
     def close(self) -> None:

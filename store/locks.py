@@ -16,12 +16,20 @@ from contextlib import contextmanager, suppress
 from time import gmtime, strftime
 from typing import TYPE_CHECKING
 
+from fromager.store.durability import no_effect
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
-def acquire(path: Path, *, blocking: bool = True, create: bool = True) -> int | None:
+def acquire(
+    path: Path,
+    *,
+    blocking: bool = True,
+    create: bool = True,
+    effect: Callable[[str], None] = no_effect,
+) -> int | None:
     """The descriptor that holds the lock; closing it gives the lock up.
 
     None if it is held by another and `blocking` is false.
@@ -31,6 +39,7 @@ def acquire(path: Path, *, blocking: bool = True, create: bool = True) -> int | 
     """
     flags = os.O_RDWR | (os.O_CREAT if create else 0)
     while True:
+        effect("lock")
         descriptor = os.open(path, flags, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if blocking else fcntl.LOCK_NB))
@@ -46,9 +55,9 @@ def acquire(path: Path, *, blocking: bool = True, create: bool = True) -> int | 
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
+def exclusive(path: Path, effect: Callable[[str], None] = no_effect) -> Iterator[None]:
     """Hold the lock at a path; the file stays."""
-    descriptor = acquire(path)
+    descriptor = acquire(path, effect=effect)
     try:
         yield
     finally:
@@ -58,22 +67,27 @@ def exclusive(path: Path) -> Iterator[None]:
 
 @contextmanager
 def removed_after(
-    path: Path, holder: str, waiting: Callable[[str], None]
+    path: Path,
+    holder: str,
+    waiting: Callable[[str], None],
+    effect: Callable[[str], None] = no_effect,
 ) -> Iterator[None]:
     """Hold the lock at a path, saying in the file who does; it is removed at the end.
 
     If another holds it, `waiting` is called once with what that one said.
     """
-    descriptor = acquire(path, blocking=False)
+    descriptor = acquire(path, blocking=False, effect=effect)
     if descriptor is None:
         waiting(read_holder(path))
-        descriptor = acquire(path)
+        descriptor = acquire(path, effect=effect)
         assert descriptor is not None
     try:
         write_holder(descriptor, holder)
         yield
     finally:
-        with suppress(FileNotFoundError):
+        # A file that stays does no harm: nobody holds it.
+        with suppress(OSError):
+            effect("remove lock")
             path.unlink()
         os.close(descriptor)
 

@@ -6,8 +6,10 @@ import os
 import zlib
 from typing import TYPE_CHECKING, Final
 
+from fromager.store.durability import no_effect
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from typing import BinaryIO
 
@@ -16,13 +18,21 @@ _GZIP: Final = 31
 _CHUNK: Final = 1 << 18
 
 
-def write_log(source: Path, temporary: Path, target: Path) -> None:
+def write_log(
+    source: Path,
+    temporary: Path,
+    target: Path,
+    effect: Callable[[str], None] = no_effect,
+) -> None:
     """Compress a log to its place; whoever reads there sees it whole or not at all."""
+    effect("make folder")
     target.parent.mkdir(exist_ok=True)
+    effect("write log")
     with source.open("rb") as stream, temporary.open("wb") as packed:
         for part in _compressed(stream):
             packed.write(part)
         os.fchmod(packed.fileno(), 0o444)
+    effect("rename log")
     temporary.replace(target)
 
 

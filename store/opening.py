@@ -7,12 +7,20 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from fromager.store.database import create_database
-from fromager.store.durability import storage_error, sync_each
+from fromager.store.durability import (
+    no_effect,
+    storage_error,
+    sync_each,
+    sync_to_the_top,
+)
 from fromager.store.errors import DatabaseUnusable, InvalidRecord, StoreUnavailable
 from fromager.store.layout import FORMAT, PRIVATE
 from fromager.store.locks import exclusive
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from fromager.store.layout import StoreLayout
 
 _MAY_BE_THERE: Final = {PRIVATE, "lost+found"}
@@ -58,12 +66,17 @@ def read_version(layout: StoreLayout) -> int:
         raise InvalidRecord(str(layout.version), "it is damaged") from error
 
 
-def write_version(layout: StoreLayout) -> None:
+def write_version(
+    layout: StoreLayout, effect: Callable[[str], None] = no_effect
+) -> None:
     """Mark the folder as a store, durably."""
     new = layout.private / "version.new"
+    effect("write version")
     new.write_bytes(json.dumps({"format": FORMAT}).encode() + b"\n")
     sync_each(os.fsencode(path) for path in (new, layout.private))
+    effect("rename version")
     new.rename(layout.version)
+    effect("sync creation")
     sync_each(os.fsencode(path) for path in (layout.private, layout.root))
 
 
@@ -89,7 +102,9 @@ def require_writable(layout: StoreLayout) -> None:
             )
 
 
-def ensure_store(layout: StoreLayout) -> None:
+def ensure_store(
+    layout: StoreLayout, effect: Callable[[str], None] = no_effect
+) -> None:
     """Make a store if none is there; many processes may do so at once.
 
     Raises:
@@ -99,30 +114,45 @@ def ensure_store(layout: StoreLayout) -> None:
     try:
         if layout.version.is_file():
             return
-        layout.root.mkdir(parents=True, exist_ok=True)
+        _make_folder(layout.root, effect)
         _refuse_foreign(layout)
-        layout.private.mkdir(exist_ok=True)
-        with exclusive(layout.private / "creation.lock"):
+        _make_folder(layout.private, effect)
+        with exclusive(layout.private / "creation.lock", effect):
             if not layout.version.exists():
-                _create(layout)
+                _create(layout, effect)
     except FileExistsError as error:
         raise StoreUnavailable(layout.root, f"{error.filename} is no folder") from error
     except OSError as error:
         raise storage_error(layout.root, error) from error
 
 
-def _create(layout: StoreLayout) -> None:
+def _make_folder(folder: Path, effect: Callable[[str], None]) -> None:
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for new in reversed(missing):
+        effect("make folder")
+        new.mkdir(exist_ok=True)
+
+
+def _create(layout: StoreLayout, effect: Callable[[str], None]) -> None:
     for folder in layout.folders:
-        folder.mkdir(parents=True, exist_ok=True)
+        _make_folder(folder, effect)
     if any((layout.private / "records").iterdir()):
         raise DatabaseUnusable(
             layout.root, f"{layout.version} is missing, though objects are there"
         )
     # An earlier attempt was cut off: nothing in it can be of use.
     for name in ("db.sqlite", "db.sqlite-wal", "db.sqlite-shm"):
+        effect("remove database")
         (layout.private / name).unlink(missing_ok=True)
+    effect("create database")
     create_database(layout.root, layout.database)
-    write_version(layout)
+    effect("sync version")
+    sync_each([os.fsencode(layout.links.parent)])
+    sync_to_the_top(layout.private)
+    write_version(layout, effect)
 
 
 def _refuse_foreign(layout: StoreLayout) -> None:

@@ -314,6 +314,7 @@ class _Publication:
         """Bring what was placed back to staging, where it is removed."""
         for move, target, place in reversed(self._undo):
             try:
+                self._effect("take back")
                 if os.path.isdir(target):
                     os.chmod(target, 0o700)
                 move(target, place)

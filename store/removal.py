@@ -7,14 +7,17 @@ from contextlib import suppress
 from stat import S_ISDIR
 from typing import TYPE_CHECKING, Final
 
+from fromager.store.durability import no_effect
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 _LONG: Final = 3000
 """From here on a path is too long to be given to the system with more names."""
 
 
-def remove_tree(path: Path | bytes) -> None:
+def remove_tree(path: Path | bytes, effect: Callable[[str], None] = no_effect) -> None:
     """Remove a file, or a folder with all below it; what is not there is fine.
 
     Links are removed, never followed.
@@ -25,13 +28,15 @@ def remove_tree(path: Path | bytes) -> None:
     except FileNotFoundError:
         return
     if not S_ISDIR(status.st_mode):
+        effect("remove file")
         os.unlink(top)
         return
-    for folder in reversed(_emptied(top)):
+    for folder in reversed(_emptied(top, effect)):
+        effect("remove folder")
         os.rmdir(folder)
 
 
-def _emptied(top: bytes) -> list[bytes]:
+def _emptied(top: bytes, effect: Callable[[str], None]) -> list[bytes]:
     """The folders below, parents first, after all else in them was removed."""
     found: list[bytes] = []
     pending = [top]
@@ -43,10 +48,12 @@ def _emptied(top: bytes) -> list[bytes]:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if not entry.is_dir(follow_symlinks=False):
+                    effect("remove file")
                     os.unlink(entry.path)
                 elif len(entry.path) < _LONG:
                     pending.append(entry.path)
                 else:
+                    effect("lift folder")
                     pending.append(_lifted(top, entry.path, len(found)))
     return found
 

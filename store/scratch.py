@@ -8,12 +8,13 @@ from contextlib import suppress
 from errno import EXDEV
 from typing import TYPE_CHECKING, Self
 
-from fromager.store.durability import storage_error
+from fromager.store.durability import no_effect, storage_error
 from fromager.store.memory import LEAST_ROOM, make_memory_scratch, memory_room
 from fromager.store.path import check_name
 from fromager.store.removal import remove_tree
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from types import TracebackType
 
@@ -30,9 +31,16 @@ class Scratch:
     """
 
     def __init__(
-        self, layout: StoreLayout, lease: Lease, name: str, *, in_memory: bool
+        self,
+        layout: StoreLayout,
+        lease: Lease,
+        name: str,
+        effect: Callable[[str], None] = no_effect,
+        *,
+        in_memory: bool = False,
     ) -> None:
         self._layout, self._lease, self._name = layout, lease, check_name(name)
+        self._effect = effect
         self._memory = make_memory_scratch(layout) if in_memory else None
         self._path: Path | None = None
 
@@ -58,18 +66,20 @@ class Scratch:
         while True:
             kept = self._layout.failed / f"{self._name}-{number}"
             try:
+                self._effect("make folder")
                 kept.mkdir()
                 break
             except FileExistsError:
                 number += 1
         try:
             # Renaming replaces the empty folder that was just claimed.
+            self._effect("rename folder")
             self._path = self.path.rename(kept)
         except OSError as error:
             if error.errno != EXDEV:
                 raise
             shutil.copytree(self.path, kept, symlinks=True, dirs_exist_ok=True)
-            remove_tree(os.fsencode(self.path))
+            remove_tree(os.fsencode(self.path), self._effect)
             self._path = kept
         return kept
 
@@ -85,7 +95,9 @@ class Scratch:
         traceback: TracebackType | None,
     ) -> None:
         if self.path.parent != self._layout.failed:
-            remove_tree(os.fsencode(self.path))
+            # What cannot be removed now is swept when this process has ended.
+            with suppress(OSError):
+                remove_tree(os.fsencode(self.path), self._effect)
         if self._memory is not None:
             with suppress(OSError):
                 self._memory.rmdir()
@@ -105,6 +117,7 @@ class Scratch:
     def _on_disk(self) -> Path:
         try:
             folder = self._lease.place(self._layout.scratch)
+            self._effect("make scratch")
             folder.mkdir(mode=0o700)
         except OSError as error:
             raise storage_error(self._layout.root, error) from error

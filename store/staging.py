@@ -72,7 +72,7 @@ class Staging:
     def discard(self) -> None:
         """Remove the folder and what is left in it."""
         if self._folder is not None:
-            remove_tree(self._folder)
+            remove_tree(self._folder, self.effect)
             self._folder = None
 
     def holds(self, file: File) -> bool:
@@ -257,8 +257,9 @@ class Mirror:
             self._made.add(path)
             path = path.rpartition("/")[0]
         for folder in reversed(missing):
+            place = self._at(folder)
             self._staging.effect("make folder")
-            os.mkdir(self._at(folder), 0o755)
+            os.mkdir(place, 0o755)
 
     def _at(self, path: str) -> bytes:
         if self._top is None:
@@ -266,6 +267,7 @@ class Mirror:
         return b"%b/%b" % (self._top, encode(path)) if path else self._top
 
     def _link(self, target: str, path: bytes) -> None:
+        self._staging.effect("make link")
         os.symlink(encode(target), path)
         os.utime(path, ns=MTIME, follow_symlinks=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from fromager.store.api import ObjectInfo, TreeBuilder
@@ -141,7 +142,9 @@ class LocalTransaction:
                 for path, content in self._contents.items():
                     self._published(path, content)
         finally:
-            self._staging.discard()
+            # What cannot be removed now is swept when this process has ended.
+            with suppress(OSError):
+                self._staging.discard()
 
     def _add(
         self,

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from fromager.store.database import connect, database_errors
+from fromager.store.durability import no_effect
 from fromager.store.errors import StoreError
 from fromager.store.locks import exclusive
 from fromager.store.path import StorePath
@@ -31,15 +32,20 @@ INSERT_CLAIM: Final = (
 class Writer:
     """The right to change what is valid, and the connection to do it with."""
 
-    def __init__(self, layout: StoreLayout, clock: Callable[[], float]) -> None:
-        self._layout, self._clock = layout, clock
+    def __init__(
+        self,
+        layout: StoreLayout,
+        clock: Callable[[], float],
+        effect: Callable[[str], None] = no_effect,
+    ) -> None:
+        self._layout, self._clock, self._effect = layout, clock, effect
         self._connected: Connected | None = None
 
     @contextmanager
     def held(self) -> Iterator[Registry]:
         """Wait for the right to write, and hold it."""
         # The lock also keeps this process's threads off the connection.
-        with exclusive(self._layout.locks / "writer"):
+        with exclusive(self._layout.locks / "writer", self._effect):
             connection = self._current()
             with database_errors(self._layout.root):
                 yield Registry(connection, int(self._clock()))
@@ -84,6 +90,7 @@ class Writer:
     def _quietly(self, statement: str, values: list[tuple[object, ...]]) -> None:
         try:
             with self.held() as registry:
+                self._effect("remember")
                 registry.execute(statement, values)
         except (StoreError, OSError):
             # What is remembered can be computed anew.

@@ -19,7 +19,7 @@ from fromager.store import (
     blob_digest,
     open_store,
 )
-from support.processes import Killer, at_once
+from support.processes import at_once, kill_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -363,7 +363,7 @@ def test_what_a_dead_process_left_is_swept(tmp_path: Path) -> None:
 
     def die() -> None:
         with (
-            open_store(tmp_path / "store", effect=Killer(4)) as store,
+            open_store(tmp_path / "store", effect=kill_at("write record")) as store,
             store.scratch("build") as scratch,
         ):
             (scratch.path / "file").write_bytes(b"")

@@ -151,8 +151,8 @@ def test_what_is_valid_is_not_written_again(tmp_path: Path) -> None:
             transaction.add_tree(tree_of(FOLDER), "tree")
             transaction.put_blob(b"text")
 
-    assert again == first
-    assert effects == []
+        assert again == first
+        assert effects == []
 
 
 def test_a_known_file_is_linked_into_a_new_tree(tmp_path: Path) -> None:

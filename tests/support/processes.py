@@ -50,6 +50,16 @@ def at_once(count: int, work: Callable[[int], None]) -> list[int]:
     return [wait(child) for child in children]
 
 
+def kill_at(name: str) -> Callable[[str], None]:
+    """Kills its process at the first effect of this name."""
+
+    def effect(each: str) -> None:
+        if each == name:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return effect
+
+
 class Killer:
     """Counts effects, and kills its process at one of them."""
 

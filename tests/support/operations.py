@@ -1,0 +1,160 @@
+"""The operations of a store that are cut off in tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from fromager.store import Directory, Link, Realisation, blob_digest
+from support.crashes import Operation
+from support.processes import at_once
+from support.trees import Program, write_sketch
+
+if TYPE_CHECKING:
+    from fromager.store import ObjectInfo
+    from support.crashes import Attempt
+    from support.trees import Sketch
+
+KEY: Final = blob_digest(b"key")
+
+
+FOLDER: Final[dict[str, Sketch]] = {
+    "a": b"content of a",
+    "run": Program(b"#!"),
+    "link": Link("a"),
+    "sub": {"b": b"b", "same": b"b"},
+}
+
+
+def _claim(output: ObjectInfo, derivation: ObjectInfo) -> Realisation:
+    return Realisation(
+        *(KEY, derivation.path, "wheel", "thing==1", output.path, output.digest)
+    )
+
+
+def _claim_only(attempt: Attempt) -> None:
+    with attempt.store() as store:
+        (kept,) = store.find("kept")
+        with store.transaction() as transaction:
+            transaction.register(_claim(kept, kept))
+        attempt.done("claim", KEY)
+
+
+def _no_store(attempt: Attempt) -> None:
+    return
+
+
+def _some_store(attempt: Attempt) -> None:
+    write_sketch(attempt.folder / "in", FOLDER)
+    (attempt.folder / "log").write_bytes(b"a log\n" * 100)
+    with attempt.store() as store:
+        attempt.done("store", "")
+        with store.transaction() as transaction:
+            kept = transaction.add_bytes(b"b", "kept")
+        attempt.done("object", kept.path)
+
+
+def _create(attempt: Attempt) -> None:
+    with attempt.store():
+        attempt.done("store", "")
+
+
+def _add(attempt: Attempt) -> None:
+    with attempt.store() as store:
+        with store.transaction() as transaction:
+            derivation = transaction.add_bytes(b"drv", "thing.drv")
+            output = transaction.add_directory(
+                attempt.folder / "in", "thing", references=[derivation.path]
+            )
+            one = transaction.add_file(attempt.folder / "in" / "a", "a")
+            made = transaction.add_tree(
+                Directory.of({"new": transaction.put_blob(b"new")}), "made"
+            )
+            transaction.register(_claim(output, derivation))
+        for info in (derivation, output, one, made):
+            attempt.done("object", info.path)
+        attempt.done("claim", KEY)
+
+
+def _add_more_references(attempt: Attempt) -> None:
+    with attempt.store() as store, store.transaction() as transaction:
+        new = transaction.add_bytes(b"another", "another")
+        transaction.add_bytes(b"b", "kept", references=[new.path])
+    attempt.done("object", new.path)
+
+
+def _add_at_once(attempt: Attempt) -> None:
+    def add(number: int) -> None:
+        with attempt.store() as store:
+            for turn in range(2):
+                with store.transaction() as transaction:
+                    transaction.add_directory(attempt.folder / "in", "thing")
+                    info = transaction.add_bytes(b"%d" % (number ^ turn), "own")
+                attempt.done("object", info.path)
+
+    assert at_once(2, add) == [0, 0]
+
+
+def _consume(attempt: Attempt) -> None:
+    with attempt.store() as store:
+        with store.scratch("work") as scratch:
+            write_sketch(scratch.path / "out", FOLDER)
+            with store.transaction() as transaction:
+                info = transaction.add_directory(
+                    scratch.path / "out", "out", consume=True
+                )
+        attempt.done("object", info.path)
+
+
+def _keep_scratch(attempt: Attempt) -> None:
+    with attempt.store() as store, store.scratch("work") as scratch:
+        (scratch.path / "a").write_bytes(b"a")
+        scratch.keep()
+
+
+def _save_log(attempt: Attempt) -> None:
+    with attempt.store() as store:
+        store.save_log(KEY, attempt.folder / "log")
+        with store.transaction() as transaction:
+            transaction.add_bytes(b"what was built", "built")
+        attempt.done("log", KEY)
+
+
+def _save_log_only(attempt: Attempt) -> None:
+    with attempt.store() as store:
+        store.save_log(KEY, attempt.folder / "log")
+        attempt.done("log", KEY)
+
+
+def _link_root(attempt: Attempt) -> None:
+    with attempt.store() as store:
+        for target in ("first", "second"):
+            store.link_root(attempt.folder / "result", store.root / target)
+            attempt.done("root", "result")
+
+
+def _remember(attempt: Attempt) -> None:
+    with attempt.store() as store:
+        store.remember("namespace", "name", b"value")
+        store.touch(info.path for info in store.objects())
+
+
+ADD: Final = Operation("add", _some_store, _add)
+
+OPERATIONS: Final = (
+    Operation("create", _no_store, _create),
+    ADD,
+    Operation("add more references", _some_store, _add_more_references),
+    Operation("add what was built", _some_store, _consume),
+    Operation("claim", _some_store, _claim_only),
+    Operation("keep a failed build", _some_store, _keep_scratch),
+    Operation("save a log", _some_store, _save_log),
+    Operation("link a root", _some_store, _link_root),
+    Operation("remember", _some_store, _remember),
+)
+"""Each must end well wherever it was cut off before."""
+
+AT_ONCE: Final = Operation("add at once", _some_store, _add_at_once)
+"""Two processes that do the same."""
+
+CARELESS: Final = Operation("careless", _some_store, _save_log_only)
+"""Says too early that it is done."""
