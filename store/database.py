@@ -6,6 +6,7 @@ that SQLite's own waiting is a second line only.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from contextlib import contextmanager
@@ -165,14 +166,26 @@ def database_errors(root: Path) -> Iterator[None]:
 
 def database_error(root: Path, error: sqlite3.Error) -> StoreError:
     """What an error of SQLite means to the store's user."""
-    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+    code = getattr(error, "sqlite_errorcode", 0)
+    match code & 0xFF:
         case sqlite3.SQLITE_FULL:
+            return StoreFull(root)
+        case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_CANTOPEN if _is_full(root):
+            # SQLite has one word for all that happens when files are made.
             return StoreFull(root)
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return DatabaseUnusable(root, f"its database is damaged ({error})")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
             return StoreUnavailable(root, f"its database cannot be opened ({error})")
     return StoreUnavailable(root, f"its database failed ({error})")
+
+
+def _is_full(root: Path) -> bool:
+    try:
+        found = os.statvfs(root)
+    except OSError:
+        return False
+    return found.f_bavail == 0 or (found.f_files > 0 and found.f_favail == 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -29,8 +30,7 @@ from fromager.store.tree import Directory, File, encode
 from fromager.store.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
     from fromager.store.api import ObjectInfo, Transaction
@@ -202,14 +202,18 @@ class LocalStore:
         """What claims of a kind are for, the newest first."""
         return self._database.subjects(kind)
 
-    def build_lock(
-        self, key: Digest, waiting: Callable[[str], None]
-    ) -> AbstractContextManager[None]:
+    @contextmanager
+    def build_lock(self, key: Digest, waiting: Callable[[str], None]) -> Iterator[None]:
         """Hold the right to build a key; `waiting(holder)` is called if it must wait."""
         self._require_writable()
         holder = describe_holder(self._clock())
         place = self._layout.locks / key.hex
-        return removed_after(place, holder, waiting, self._effect)
+        with ExitStack() as held:
+            try:
+                held.enter_context(removed_after(place, holder, waiting, self._effect))
+            except OSError as error:
+                raise storage_error(self.root, error) from error
+            yield
 
     def recall(self, namespace: str, key: str) -> bytes | None:
         """What was remembered. An index only: it can always be computed anew."""

@@ -21,6 +21,7 @@ from fromager.store.errors import ObjectMissing, StoreError
 from fromager.store.exchange import exchange
 from fromager.store.records import dump_record, load_record
 from fromager.store.staging import FOLDER_MODE, MTIME
+from fromager.store.writer import is_certainly_undone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -164,12 +165,19 @@ class _Publication:
                     self._place(batch, registry)
                 self._sync_touched()
                 self._effect("commit")
+            except BaseException:
+                self._take_back()
+                raise
+            try:
                 registry.commit(
                     [o.info for batch in batches for o in batch.objects.values()],
                     [r for batch in batches for r, _ in batch.realisations],
                 )
-            except BaseException:
-                self._take_back()
+            except BaseException as error:
+                # What was written of any other commit may still come to count, after
+                # a crash; then all that it makes valid must be there.
+                if is_certainly_undone(error):
+                    self._take_back()
                 raise
 
     def _makes_sense(self, ticket: _Ticket, registry: Registry) -> bool:
@@ -194,7 +202,11 @@ class _Publication:
             self._describe(path, staged_object, batch.staging, registry, valid=valid)
         for realisation, staged_record in batch.realisations:
             claim = self._layout.realisation(realisation.key, realisation.record_digest)
-            self._make_folder(os.fsencode(claim.parent))
+            folder = os.fsencode(claim.parent)
+            self._make_folder(folder)
+            # One who died may have made them, and not have come to the sync.
+            above = os.path.dirname(folder)
+            self._touched.update((above, os.path.dirname(above)))
             known = claim.exists()
             self._rename(staged_record, os.fsencode(claim), keep=known)
 

@@ -62,26 +62,10 @@ class Scratch:
 
     def keep(self) -> Path:
         """Move the folder to where failed builds are kept; where it lies then."""
-        number = 1
-        while True:
-            kept = self._layout.failed / f"{self._name}-{number}"
-            try:
-                self._effect("make folder")
-                kept.mkdir()
-                break
-            except FileExistsError:
-                number += 1
         try:
-            # Renaming replaces the empty folder that was just claimed.
-            self._effect("rename folder")
-            self._path = self.path.rename(kept)
+            return self._keep()
         except OSError as error:
-            if error.errno != EXDEV:
-                raise
-            shutil.copytree(self.path, kept, symlinks=True, dirs_exist_ok=True)
-            remove_tree(os.fsencode(self.path), self._effect)
-            self._path = kept
-        return kept
+            raise storage_error(self._layout.root, error) from error
 
     def __enter__(self) -> Self:
         folder = self._in_memory() or self._on_disk()
@@ -122,3 +106,25 @@ class Scratch:
         except OSError as error:
             raise storage_error(self._layout.root, error) from error
         return folder
+
+    def _keep(self) -> Path:
+        number = 1
+        while True:
+            kept = self._layout.failed / f"{self._name}-{number}"
+            try:
+                self._effect("make folder")
+                kept.mkdir()
+                break
+            except FileExistsError:
+                number += 1
+        try:
+            # Renaming replaces the empty folder that was just claimed.
+            self._effect("rename folder")
+            self._path = self.path.rename(kept)
+        except OSError as error:
+            if error.errno != EXDEV:
+                raise
+            shutil.copytree(self.path, kept, symlinks=True, dirs_exist_ok=True)
+            remove_tree(os.fsencode(self.path), self._effect)
+            self._path = kept
+        return kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +15,6 @@ from fromager.store.realisation import dump_realisation
 from fromager.store.succession import settle
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from fromager.store.api import ObjectInfo
@@ -188,6 +188,18 @@ class Registry:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
+
+
+def is_certainly_undone(error: BaseException) -> bool:
+    """Whether a commit that failed so is not in the write-ahead log.
+
+    Its last frame is what makes it count; where there was no space, that is not whole.
+    """
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return isinstance(error, sqlite3.Error) and code in (
+        *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_BUSY),
+        *(sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN),
+    )
 
 
 def _row(info: ObjectInfo) -> tuple[str | int, ...]:

@@ -12,6 +12,8 @@ from hypothesis import settings
 
 settings.register_profile("tests", deadline=None, max_examples=50)
 settings.register_profile("ci", settings.get_profile("tests"), derandomize=True)
+# For long runs: HYPOTHESIS_PROFILE=thorough pytest tests/store
+settings.register_profile("thorough", settings.get_profile("tests"), max_examples=1500)
 
 
 @dataclass
@@ -53,7 +55,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    settings.load_profile("ci" if os.environ.get("CI") else "tests")
+    usual = "ci" if os.environ.get("CI") else "tests"
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", usual))
     # Audit hooks cannot be taken away again; the guard is opened instead.
     sys.addaudithook(GUARD)
     os.umask(0o022)

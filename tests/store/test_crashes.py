@@ -10,13 +10,16 @@ import pytest
 
 from fromager.store import open_store
 from support.crashes import (
+    TROUBLES,
     Attempt,
     Operation,
     cut_power,
     examine,
     kill_at_every_call,
     kill_at_every_effect,
+    make_trouble,
     prepared,
+    thoroughness,
     unannounced,
 )
 from support.operations import ADD, AT_ONCE, CARELESS, OPERATIONS
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+MORE = thoroughness()
 SUPERVISION = supervision()
 needs_supervision = pytest.mark.skipif(SUPERVISION is not None, reason=f"{SUPERVISION}")
 
@@ -56,24 +60,31 @@ def test_a_kill_at_any_system_call_loses_nothing(operation: Operation) -> None:
 
 @needs_supervision
 def test_a_kill_of_two_at_any_system_call_loses_nothing() -> None:
-    assert kill_at_every_call(AT_ONCE, most=40) > 1
+    assert kill_at_every_call(AT_ONCE, most=40 * MORE) > 1
 
 
 @needs_supervision
 @pytest.mark.parametrize("operation", OPERATIONS, ids=str)
 def test_a_power_cut_at_any_system_call_loses_nothing(operation: Operation) -> None:
-    assert cut_power(operation, most=150, samples=40, seed=1) > 1
+    assert cut_power(operation, most=150, samples=40 * MORE, seed=1) > 1
 
 
 @needs_supervision
 def test_a_power_cut_beside_two_at_any_system_call_loses_nothing() -> None:
-    assert cut_power(AT_ONCE, most=20, samples=20, seed=1) > 1
+    assert cut_power(AT_ONCE, most=20 * MORE, samples=20 * MORE, seed=1) > 1
 
 
 @needs_supervision
 def test_a_power_cut_finds_out_who_says_too_early_that_it_is_done() -> None:
     with pytest.raises(AssertionError, match="lost"):
         cut_power(CARELESS, most=150, samples=0, seed=1)
+
+
+@needs_supervision
+@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+def test_trouble_with_the_disk_is_told_and_loses_nothing(operation: Operation) -> None:
+    for trouble in TROUBLES:
+        assert make_trouble(operation, trouble, most=2 * MORE)
 
 
 def test_who_is_killed_does_not_disturb_who_works_beside_it() -> None:

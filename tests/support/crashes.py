@@ -13,21 +13,42 @@ import signal
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
+from errno import EIO, ENOSPC
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from fromager.store import Digest, LocalStore, StorePath, open_store
-from support.disk import Disk, data_lost, everything_lost, some_lost
+from hypothesis import settings
+
+from fromager.store import (
+    Digest,
+    LinkRefused,
+    LocalStore,
+    StoreError,
+    StoreFull,
+    StorePath,
+    StoreUnavailable,
+    open_store,
+)
+from support.disk import Disk, Inodes, data_lost, everything_lost, some_lost
 from support.effects import watched
 from support.processes import Killer, fork, wait
 from support.soundness import faults
-from support.syscalls import supervise
+from support.syscalls import CHANGING, GROWING, Fail, Shorten, concerns, supervise
 from support.trees import leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from support.disk import Moment, Picture
+    from support.syscalls import Call, Judgement
+
+_T = TypeVar("_T")
+
+
+def thoroughness() -> int:
+    """How much more is tried than usual; the profile of hypothesis decides."""
+    return max(1, settings.default.max_examples // 50) if settings.default else 1
+
 
 _FREE: Final = ("store/.fromager/scratch/", "store/.fromager/cache/")
 """What builds and indexes do in their own folders is not the store's."""
@@ -60,7 +81,7 @@ class Attempt:
         """From now on this must be there, whatever happens: see `is_there`."""
         self.said.append(f"{what} {name}")
         if self._channel is not None:
-            os.write(self._channel, f"{what} {name}".encode())
+            os.write(self._channel, f"{what} {name}\n".encode())
 
 
 @dataclass(frozen=True)
@@ -173,8 +194,129 @@ def cut_power(operation: Operation, *, most: int, samples: int, seed: int) -> in
     return _examine_all(operation, states)
 
 
-def _some(moments: list[Moment], most: int) -> list[Moment]:
-    return moments[:: -(-len(moments) // most)]
+@dataclass(frozen=True)
+class Trouble:
+    """What a disk does to those who use it, from one of their calls on."""
+
+    name: str
+    judgement: Fail | Shorten
+    calls: frozenset[str]
+    lasts: bool
+    """Whether it goes on, or is over with the first call."""
+    expected: tuple[type[StoreError], ...]
+    """What may be told to the user; there may also be no error at all."""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+TROUBLES: Final = (
+    Trouble(
+        *("no space for one call", Fail(ENOSPC), GROWING),
+        *(False, (StoreFull, StoreUnavailable, LinkRefused)),
+    ),
+    Trouble(
+        *("no space any more", Fail(ENOSPC), GROWING),
+        *(True, (StoreFull, StoreUnavailable, LinkRefused)),
+    ),
+    Trouble(
+        *("one call fails", Fail(EIO), CHANGING),
+        *(False, (StoreUnavailable, LinkRefused)),
+    ),
+    Trouble(
+        *("nothing works any more", Fail(EIO), CHANGING),
+        *(True, (StoreUnavailable, LinkRefused)),
+    ),
+    Trouble("short writes", Shorten(1), frozenset({"write", "pwrite64"}), False, ()),
+)
+
+
+def make_trouble(
+    operation: Operation, trouble: Trouble, *, most: int
+) -> dict[str, int]:
+    """Let calls fail, one in each run; how often it ended how.
+
+    Afterwards the store is sound, and all is well once the trouble is over.
+    """
+    ends: dict[str, int] = {}
+    with prepared(operation) as (folder, before):
+        inodes = Inodes()
+        beginning = inodes.take(os.fsencode(folder))
+        calls = [
+            number
+            for number, call in enumerate(_calls(operation, folder))
+            if call in trouble.calls
+        ]
+        chance = random.Random(f"{operation} {trouble}")
+        for number in chance.sample(calls, min(most, len(calls))):
+            shutil.rmtree(folder)
+            beginning.restore(folder)
+            with _explained(str(trouble), number):
+                said, end = _run_in_trouble(operation, folder, trouble, number)
+                allowed = ("nothing", *(kind.__name__ for kind in trouble.expected))
+                assert end in allowed, f"it ended with {end}"
+                ends[end] = ends.get(end, 0) + 1
+                examine(operation, folder, before + said)
+        inodes.close()
+    return ends
+
+
+def _calls(operation: Operation, folder: Path) -> list[str]:
+    """The names of the calls that an operation makes."""
+    found: list[str] = []
+
+    def note(call: Call) -> None:
+        if _is_the_stores(call, folder):
+            found.append(call.name)
+
+    assert supervise(lambda: operation.act(Attempt(folder)), note) == 0
+    return found
+
+
+def _is_the_stores(call: Call, folder: Path) -> bool:
+    """Whether a call is the store's own, and not about something being built."""
+    scratch = os.fsencode(folder / "store" / ".fromager" / "scratch" / "x")[:-1]
+    works = call.paths and all(path.startswith(scratch) for path in call.paths)
+    return concerns(call, folder) and not works
+
+
+def _run_in_trouble(
+    operation: Operation, folder: Path, trouble: Trouble, number: int
+) -> tuple[tuple[str, ...], str]:
+    """What was called done, and the name of the error that ended it, or `nothing`."""
+    count = -1
+    reading, writing = os.pipe()
+
+    def judge(call: Call) -> Judgement:
+        nonlocal count
+        if not _is_the_stores(call, folder):
+            return None
+        count += 1
+        hit = count == number or (trouble.lasts and count > number)
+        return trouble.judgement if hit and call.name in trouble.calls else None
+
+    def act() -> None:
+        try:
+            operation.act(Attempt(folder, None, writing))
+        except StoreError as error:
+            assert error.hint
+            os.write(writing, f"\nended {type(error).__name__}".encode())
+
+    try:
+        assert supervise(act, judge) == 0
+        os.close(writing)
+        with open(reading, "rb", closefd=False) as pipe:
+            lines = pipe.read().decode().split("\n")
+    finally:
+        os.close(reading)
+    ended = [line.removeprefix("ended ") for line in lines if line[:6] == "ended "]
+    said = tuple(line for line in lines if line and line[:6] != "ended ")
+    return said, ended[0] if ended else "nothing"
+
+
+def _some(all_of_them: list[_T], most: int) -> list[_T]:
+    """At most so many, spread over all."""
+    return all_of_them[:: max(1, -(-len(all_of_them) // most))]
 
 
 def record(operation: Operation, folder: Path, before: tuple[str, ...]) -> list[Moment]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from stat import S_IMODE, S_ISDIR, S_ISLNK
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from support.syscalls import SYNCS
+from support.syscalls import SYNCS, concerns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -185,7 +185,8 @@ class Disk:
 
     def __init__(self, top: Path, acknowledgements: int = -1) -> None:
         """What is written to the descriptor `acknowledgements` is not of the disk."""
-        self._top, self._acknowledgements = os.fsencode(top), acknowledgements
+        self._folder, self._top = top, os.fsencode(top)
+        self._acknowledgements = acknowledgements
         self._inodes = Inodes()
         self._syncing: dict[int, dict[int, int]] = {}
         self._acknowledged: list[str] = []
@@ -200,8 +201,8 @@ class Disk:
         if call.name == "write" and call.descriptor == self._acknowledgements:
             self._settle(call.thread)
             content = call.memory(call.arguments[1], call.arguments[2])
-            self._acknowledged.append(content.decode())
-        elif call.name == "sync" or any(map(self._is_below, call.paths)):
+            self._acknowledged.append(content.decode().strip("\n"))
+        elif concerns(call, self._folder):
             self._look(str(call).replace(os.fsdecode(self._top), ""), call.thread)
             if call.name in SYNCS:
                 self._syncing[call.thread] = self._reached_by(call)
@@ -210,9 +211,6 @@ class Disk:
         """The process has ended: what is there now is the last moment."""
         self._look("the end", *list(self._syncing))
         self._inodes.close()
-
-    def _is_below(self, path: bytes) -> bool:
-        return path == self._top or path.startswith(self._top + b"/")
 
     def _look(self, following: str, *threads: int) -> None:
         picture = self._inodes.take(self._top)

@@ -111,6 +111,11 @@ def _keep_scratch(attempt: Attempt) -> None:
         scratch.keep()
 
 
+def _lock(attempt: Attempt) -> None:
+    with attempt.store() as store, store.build_lock(KEY, lambda holder: None):
+        attempt.done("store", "")
+
+
 def _save_log(attempt: Attempt) -> None:
     with attempt.store() as store:
         store.save_log(KEY, attempt.folder / "log")
@@ -147,6 +152,7 @@ OPERATIONS: Final = (
     Operation("add what was built", _some_store, _consume),
     Operation("claim", _some_store, _claim_only),
     Operation("keep a failed build", _some_store, _keep_scratch),
+    Operation("lock a key", _some_store, _lock),
     Operation("save a log", _some_store, _save_log),
     Operation("link a root", _some_store, _link_root),
     Operation("remember", _some_store, _remember),

@@ -29,6 +29,7 @@ from support.processes import fork, wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 def _table(text: str) -> dict[str, int]:
@@ -82,12 +83,32 @@ _BY_DESCRIPTOR: Final = {
     "copy_file_range": 2,
 }
 SYNCS: Final = ("fsync", "fdatasync", "syncfs", "sync")
-GROWING: Final = (
-    *("write", "pwrite64", "writev", "pwritev", "pwritev2", "fallocate", "sendfile"),
-    *("copy_file_range", "open", "openat", "creat", "mkdir", "mkdirat", "ftruncate"),
-    *("symlink", "symlinkat", "link", "linkat", "rename", "renameat", "renameat2"),
+GROWING: Final = frozenset(
+    (
+        *(
+            "write",
+            "pwrite64",
+            "writev",
+            "pwritev",
+            "pwritev2",
+            "fallocate",
+            "sendfile",
+        ),
+        *(
+            "copy_file_range",
+            "open",
+            "openat",
+            "creat",
+            "mkdir",
+            "mkdirat",
+            "ftruncate",
+        ),
+        *("symlink", "symlinkat", "link", "linkat", "rename", "renameat", "renameat2"),
+    )
 )
 """Calls that need space, if only for a folder's entry."""
+CHANGING: Final = frozenset(_BY_PATH) | frozenset(_BY_DESCRIPTOR)
+"""Calls that change something, or sync it."""
 
 _AT_FDCWD: Final = -100
 _CONTINUE: Final = 1
@@ -170,6 +191,14 @@ class Shorten:
 
 
 Judgement: TypeAlias = Kill | Fail | Shorten | None
+
+
+def concerns(call: Call, folder: Path) -> bool:
+    """Whether a call is about something in a folder, or the folder itself."""
+    top = os.fsencode(folder)
+    return call.name == "sync" or any(
+        path == top or path.startswith(top + b"/") for path in call.paths
+    )
 
 
 def supervision() -> str | None:
