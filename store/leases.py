@@ -72,7 +72,7 @@ class Lease:
 def sweep(layout: StoreLayout, effect: Callable[[str], None] = no_effect) -> None:
     """Remove what dead processes left in `staging/`, `scratch/` and `leases/`."""
     parents = (layout.staging, layout.scratch, memory_scratch(layout))
-    left = [p for parent in parents if parent.is_dir() for p in parent.iterdir()]
+    left = [place for parent in parents for place in _entries(parent)]
     leases = {place.stem for place in left}
     leases.update(place.name for place in layout.leases.iterdir())
     if not leases:
@@ -91,6 +91,14 @@ def sweep(layout: StoreLayout, effect: Callable[[str], None] = no_effect) -> Non
                                 remove_tree(place, effect)
     finally:
         os.close(lock)
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What lies in a folder; one in memory is removed by whoever leaves it empty."""
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:
+        return []
 
 
 @contextmanager

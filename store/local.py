@@ -111,7 +111,8 @@ class LocalStore:
 
         publisher = self._publishing()
         return LocalTransaction(
-            self._staging(), publisher, self.info, self._clock, self._remember_tree
+            *(self._staging(), publisher, self._database.info),
+            *(self._clock, self._remember_tree),
         )
 
     def info(self, path: StorePath) -> ObjectInfo | None:

@@ -89,8 +89,8 @@ class Scratch:
     def _in_memory(self) -> Path | None:
         if self._memory is None:
             return None
-        folder = self._lease.place(self._memory)
         try:
+            folder = self._lease.place(self._memory)
             folder.mkdir(mode=0o700)
         except OSError:
             # Another process may have removed the empty folder that it lies in.

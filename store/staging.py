@@ -139,6 +139,7 @@ class Staging:
         finally:
             os.close(descriptor)
         if self.holds(file):
+            self.effect("remove file")
             os.unlink(target)
             self.link(file, target)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
@@ -33,12 +34,12 @@ class LocalTransaction:
         self,
         staging: Staging,
         publisher: Publisher,
-        valid: Callable[[StorePath], ObjectInfo | None],
+        known: Callable[[StorePath], ObjectInfo | None],
         clock: Callable[[], float],
         published: Callable[[StorePath, File | Directory], None],
     ) -> None:
         self._staging, self._publisher = staging, publisher
-        self._valid, self._clock, self._published = valid, clock, published
+        self._known, self._clock, self._published = known, clock, published
         self._contents: dict[StorePath, File | Directory] = {}
         self._batch = Batch(staging)
         self._ended = False
@@ -155,12 +156,14 @@ class LocalTransaction:
     ) -> ObjectInfo:
         path = StorePath.of(node.digest, name)
         wanted = set(references)
-        known = self._batch.objects.get(path)
-        valid = known.info if known else self._valid(path)
-        if valid is not None and wanted <= set(valid.references):
-            return valid
-        if valid is not None:
-            wanted.update(valid.references)
+        staged = self._batch.objects.get(path)
+        known = staged.info if staged else self._known(path)
+        # Who deletes an object's files does not make it another one.
+        there = known is not None and (staged is not None or self._is_there(path))
+        if known is not None and there and wanted <= set(known.references):
+            return known
+        if known is not None:
+            wanted.update(known.references)
         record = ObjectRecord(path, tuple(sorted(wanted)), node)
         info = ObjectInfo(
             path=path,
@@ -168,13 +171,16 @@ class LocalTransaction:
             kind=record.kind,
             size=node.size,
             references=record.references,
-            registered=valid.registered if valid else int(self._clock()),
+            registered=known.registered if known else int(self._clock()),
         )
-        place = make() if valid is None else known.place if known else None
+        place = staged.place if staged else None if there else make()
         written = self._staging.write_record(dump_record(record))
         self._batch.objects[path] = StagedObject(info, written, place)
         self._contents[path] = node
         return info
+
+    def _is_there(self, path: StorePath) -> bool:
+        return os.path.lexists(self._staging.layout.object(path))
 
     def _put(self, content: bytes, *, executable: bool) -> File:
         file = File(blob_digest(content), executable, len(content))

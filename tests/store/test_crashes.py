@@ -22,7 +22,7 @@ from support.crashes import (
     thoroughness,
     unannounced,
 )
-from support.operations import ADD, AT_ONCE, CARELESS, OPERATIONS
+from support.operations import ADD, AT_ONCE, CARELESS, LARGE, OPERATIONS
 from support.processes import Killer, fork, wait
 from support.syscalls import supervision
 
@@ -35,12 +35,12 @@ SUPERVISION = supervision()
 needs_supervision = pytest.mark.skipif(SUPERVISION is not None, reason=f"{SUPERVISION}")
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+@pytest.mark.parametrize("operation", (*OPERATIONS, LARGE), ids=str)
 def test_a_kill_at_any_effect_loses_nothing(operation: Operation) -> None:
     assert kill_at_every_effect(operation)
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+@pytest.mark.parametrize("operation", (*OPERATIONS, LARGE), ids=str)
 def test_every_change_of_the_disk_is_announced(operation: Operation) -> None:
     assert unannounced(operation) == []
 

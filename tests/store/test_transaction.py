@@ -26,6 +26,7 @@ from fromager.store import (
     blob_digest,
     open_store,
 )
+from support.soundness import faults
 from support.trees import (
     Program,
     Sketch,
@@ -301,6 +302,19 @@ def test_an_object_whose_files_were_deleted_is_made_anew(store: LocalStore) -> N
         transaction.add_bytes(b"1", "one")
 
     assert store.read_file(info.path) == b"1"
+
+
+def test_an_object_that_is_made_anew_refers_to_what_it_did(store: LocalStore) -> None:
+    with store.transaction() as transaction:
+        other = transaction.add_bytes(b"2", "other")
+        info = transaction.add_bytes(b"1", "one", references=[other.path])
+    info.path.below(store.root).unlink()
+
+    with store.transaction() as transaction:
+        again = transaction.add_bytes(b"1", "one")
+
+    assert again == info == store.info(info.path)
+    assert faults(store) == []
 
 
 @pytest.mark.parametrize("left", ["file", "folder", "link"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
 from fromager.store import Directory, Link, Realisation, blob_digest
@@ -51,6 +52,11 @@ def _some_store(attempt: Attempt) -> None:
         with store.transaction() as transaction:
             kept = transaction.add_bytes(b"b", "kept")
         attempt.done("object", kept.path)
+
+
+def _large_file(attempt: Attempt) -> None:
+    _some_store(attempt)
+    (attempt.folder / "large").write_bytes(bytes(1 << 20) + b"end")
 
 
 def _create(attempt: Attempt) -> None:
@@ -105,6 +111,31 @@ def _consume(attempt: Attempt) -> None:
         attempt.done("object", info.path)
 
 
+def _build_tree(attempt: Attempt) -> None:
+    with attempt.store() as store:
+        with store.transaction() as transaction:
+            tree = transaction.build_tree("built")
+            tree.file("sub/file", BytesIO(b"built"))
+            tree.file("sub/run", BytesIO(b"#!"), executable=True)
+            tree.same("same", "sub/file")
+            tree.link("link", "same")
+            info = tree.add()
+        attempt.done("object", info.path)
+
+
+def _add_large(attempt: Attempt) -> None:
+    large = (attempt.folder / "large").read_bytes()
+    with attempt.store() as store:
+        with store.transaction() as transaction:
+            tree = transaction.build_tree("built")
+            tree.file("one", BytesIO(large))
+            tree.file("other", BytesIO(large))
+            built = tree.add()
+            info = transaction.add_file(attempt.folder / "large", "large")
+        for each in (built, info):
+            attempt.done("object", each.path)
+
+
 def _keep_scratch(attempt: Attempt) -> None:
     with attempt.store() as store, store.scratch("work") as scratch:
         (scratch.path / "a").write_bytes(b"a")
@@ -150,6 +181,7 @@ OPERATIONS: Final = (
     ADD,
     Operation("add more references", _some_store, _add_more_references),
     Operation("add what was built", _some_store, _consume),
+    Operation("build a tree", _some_store, _build_tree),
     Operation("claim", _some_store, _claim_only),
     Operation("keep a failed build", _some_store, _keep_scratch),
     Operation("lock a key", _some_store, _lock),
@@ -158,6 +190,9 @@ OPERATIONS: Final = (
     Operation("remember", _some_store, _remember),
 )
 """Each must end well wherever it was cut off before."""
+
+LARGE: Final = Operation("add large files", _large_file, _add_large)
+"""Too large to look at it at every system call."""
 
 AT_ONCE: Final = Operation("add at once", _some_store, _add_at_once)
 """Two processes that do the same."""
