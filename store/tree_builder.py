@@ -10,7 +10,7 @@ from fromager.store.digest import blob_digest
 from fromager.store.durability import storage_error
 from fromager.store.errors import InvalidRecord, UnsupportedFile
 from fromager.store.staging import Mirror
-from fromager.store.tree import Directory, File, Link, from_paths
+from fromager.store.tree import Directory, File, Link, encode, from_paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -84,6 +84,10 @@ class _Naming:
         self._staging, self._path = staging, path
 
     def __enter__(self) -> Self:
+        # Before anything is made there: it must not lie outside of the tree.
+        parts = self._path.split("/")
+        if not {"", ".", ".."}.isdisjoint(parts) or not _is_encodable(self._path):
+            raise UnsupportedFile(Path(repr(self._path)), "no file's name")
         return self
 
     def __exit__(
@@ -97,6 +101,13 @@ class _Naming:
         if error.errno in (ENAMETOOLONG, EILSEQ, EINVAL):
             raise UnsupportedFile(Path(self._path), "no file's name") from error
         raise storage_error(self._staging.layout.root, error) from error
+
+
+def _is_encodable(path: str) -> bool:
+    try:
+        return b"\0" not in encode(path)
+    except UnicodeEncodeError:
+        return False
 
 
 def _above(paths: Iterable[str]) -> set[str]:
