@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
+import subprocess
+import sys
+from errno import EIO
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from fromager.store import open_store
+from fromager.store import StoreUnavailable, open_store
 from support.crashes import (
     TROUBLES,
     Attempt,
@@ -19,16 +25,18 @@ from support.crashes import (
     kill_at_every_effect,
     make_trouble,
     prepared,
+    quick_folder,
     thoroughness,
     unannounced,
 )
 from support.operations import ADD, AT_ONCE, CARELESS, LARGE, OPERATIONS
 from support.processes import Killer, fork, wait
-from support.syscalls import supervision
+from support.syscalls import Fail, Kill, supervise, supervision
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
+    from support.syscalls import Call, Judgement
 
 MORE = thoroughness()
 SUPERVISION = supervision()
@@ -107,3 +115,53 @@ def test_who_is_killed_does_not_disturb_who_works_beside_it() -> None:
             with open_store(folder / "store") as store:
                 assert len(store.objects()) == 5
             examine(ADD, folder, before)
+
+
+@needs_supervision
+@pytest.mark.parametrize("sync", [1, 2])
+@pytest.mark.parametrize("later", range(0, 24, 4))
+def test_a_commit_that_failed_and_counts_after_all_has_its_objects(
+    sync: int, later: int
+) -> None:
+    """What the log holds when its sync fails may be found whole after a crash."""
+    left = {"syncs": sync, "calls": later}
+
+    def judge(call: Call) -> Judgement:
+        if left["syncs"]:
+            log = call.name == "fdatasync" and call.paths[0].endswith(b"-wal")
+            left["syncs"] -= log
+            return Fail(EIO) if log and not left["syncs"] else None
+        left["calls"] -= 1
+        return Kill() if left["calls"] < 0 else None
+
+    with prepared(ADD) as (folder, before):
+
+        def work() -> None:
+            with pytest.raises(StoreUnavailable):
+                ADD.act(Attempt(folder))
+
+        assert supervise(work, judge) in (0, -signal.SIGKILL)
+        examine(ADD, folder, before)
+
+
+@needs_supervision
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts file systems")
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="there is no unshare")
+def test_a_power_cut_of_a_real_file_system_loses_nothing() -> None:
+    tests = Path(__file__).parents[1]
+    script = tests / "support" / "ext4_cuts.py"
+    with quick_folder() as folder:
+        done = subprocess.run(
+            [
+                *("unshare", "-m", "--propagation", "private", sys.executable),
+                *(str(script), str(folder), str(max(1, 20 // MORE))),
+            ],
+            env={**os.environ, "PYTHONPATH": str(tests)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode == 77:
+        pytest.skip(f"no ext4 can be mounted: {done.stderr}")
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 10
