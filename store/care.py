@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from fromager.store.audit import withheld
 from fromager.store.damage import Repairs
+from fromager.store.durability import storage_error
 from fromager.store.verify import Scope, Verifier
 
 if TYPE_CHECKING:
@@ -79,8 +80,20 @@ class Care:
 
         Raises:
             ObjectMissing: a path that the database does not know.
-            StoreUnavailable: this store cannot be written.
+            StoreFull, StoreUnavailable: this store cannot be written.
         """
+        try:
+            return self._repair(paths, restorers)
+        except OSError as error:
+            raise storage_error(self.layout.root, error) from error
+
+    def withheld(self) -> tuple[StorePath, ...]:
+        """The objects that were found damaged, sorted."""
+        return tuple(withheld(self.query))
+
+    def _repair(
+        self, paths: Iterable[StorePath] | None, restorers: Sequence[Restorer]
+    ) -> Repairs:
         from fromager.store.claim_repair import repair_claims
         from fromager.store.repair import Repairer
 
@@ -104,7 +117,3 @@ class Care:
             (*repaired.repaired, *claims.repaired),
             (*repaired.irreparable, *claims.irreparable),
         )
-
-    def withheld(self) -> tuple[StorePath, ...]:
-        """The objects that were found damaged, sorted."""
-        return tuple(withheld(self.query))

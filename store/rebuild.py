@@ -127,6 +127,7 @@ class _Rebuilder:
         damages = [*self._look(known), *_lacking(known)]
         new = self.layout.database.with_name("db.sqlite.new")
         for suffix in ("", "-wal", "-shm", "-journal"):
+            self.effect("remove database")
             new.with_name(new.name + suffix).unlink(missing_ok=True)
         self.effect("make database")
         create_database(self.layout.root, new)
@@ -229,6 +230,9 @@ class _Rebuilder:
             rows = [claim_values(claim, written) for claim, written in claims]
             registry.execute_all([(INSERT_CLAIM, rows)], durable=True)
             note_verified(registry, now, known if self.contents else (), damages)
+            # When it is closed, SQLite does this too, but does not say if it fails;
+            # what is left in the log then would be lost with it.
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def _lacking(known: Mapping[StorePath, _Known]) -> Iterator[Damage]:

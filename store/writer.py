@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from fromager.store.database import connect, database_errors
-from fromager.store.durability import no_effect
+from fromager.store.durability import no_effect, storage_error
 from fromager.store.errors import StoreError
 from fromager.store.locks import exclusive
 from fromager.store.path import StorePath
@@ -45,7 +45,12 @@ class Writer:
     def held(self) -> Iterator[Registry]:
         """Wait for the right to write, and hold it."""
         # The lock also keeps this process's threads off the connection.
-        with exclusive(self._layout.locks / "writer", self._effect):
+        with ExitStack() as held:
+            try:
+                lock = exclusive(self._layout.locks / "writer", self._effect)
+                held.enter_context(lock)
+            except OSError as error:
+                raise storage_error(self._layout.root, error) from error
             connection = self._current()
             with database_errors(self._layout.root):
                 yield Registry(connection, int(self._clock()))

@@ -7,14 +7,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from errno import EIO
+from errno import EIO, ENOSPC
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from fromager.store import StoreUnavailable, open_store
+from fromager.store import StoreFull, StoreUnavailable, open_store
 from support.crashes import (
     TROUBLES,
     Attempt,
@@ -142,6 +142,31 @@ def test_a_commit_that_failed_and_counts_after_all_has_its_objects(
 
         assert supervise(work, judge) in (0, -signal.SIGKILL)
         examine(ADD, folder, before)
+
+
+@needs_supervision
+def test_a_new_database_that_could_not_be_completed_does_not_become_the_stores() -> (
+    None
+):
+    """SQLite says nothing if its log cannot be moved into a database that is closed."""
+    (rebuild,) = (each for each in OPERATIONS if each.name == "rebuild the database")
+    written: list[Call] = []
+
+    def judge(call: Call) -> Judgement:
+        if call.name == "pwrite64" and call.paths[0].endswith(b"db.sqlite.new"):
+            written.append(call)
+            return Fail(ENOSPC) if len(written) > 1 else None
+        return None
+
+    with prepared(rebuild) as (folder, before):
+
+        def work() -> None:
+            with pytest.raises(StoreFull):
+                rebuild.act(Attempt(folder))
+
+        assert supervise(work, judge) == 0
+        assert len(written) > 1
+        examine(rebuild, folder, before)
 
 
 @needs_supervision

@@ -88,6 +88,21 @@ WISHES = st.lists(
 )
 
 
+@dataclass(frozen=True)
+class Source:
+    """Somewhere that has all objects, as they were added."""
+
+    model: StoreModel
+    name: str = "elsewhere"
+
+    def restore(self, path: StorePath, folder: Path) -> Path:
+        node = self.model.known[path].node
+        if isinstance(node, File):
+            (folder / "blob").write_bytes(self.model.contents[node])
+            return folder / "blob"
+        return write_sketch(folder / "tree", _sketch(node, self.model.contents))
+
+
 class Histories(RuleBasedStateMachine):
     """A store, its model, and a second process's view of the same store."""
 
@@ -195,6 +210,26 @@ class Histories(RuleBasedStateMachine):
         os.utime(place, ns=(1_000_000_000, 1_000_000_000))
         model = self.model
         self.model = model.healed(file) if heal else model.with_damage(file)
+
+    @rule()
+    def mend(self) -> None:
+        """What was damaged is found, all of it, and made whole from somewhere else."""
+        damaged = self.model.lost | {
+            path
+            for path in self.model.known
+            if any(file in self.model.corrupt for _, file in self.model.files(path))
+        }
+        self.store.care().verify()
+        assert set(self.store.care().withheld()) == damaged
+        repairs = self.other.care().repair(restorers=[Source(self.model)])
+        assert repairs.irreparable == ()
+        assert self.store.care().verify().damages == ()
+        # Those who had opened a damaged file still have that one.
+        kept = [row for row in self.reading if row[1] not in self.model.corrupt]
+        for descriptor, _ in set(self.reading) - set(kept):
+            os.close(descriptor)
+        self.reading = kept
+        self.model = replace(self.model, lost=frozenset(), corrupt=frozenset())
 
     @precondition(lambda self: self.model.known)
     @rule(which=WHICH)

@@ -242,6 +242,9 @@ def test_a_kill_at_any_effect_loses_nothing(quick_path: Path, name: str) -> None
             open_store(source.root, create=False) as lend,
         ):
             assert store.care().repair(restorers=[OtherStore(lend)]).irreparable == ()
+            # Whoever writes something new sweeps what the dead have left.
+            with store.transaction() as transaction:
+                transaction.put_blob(os.urandom(8))
         check_whole(victim)
     assert at > 5
 

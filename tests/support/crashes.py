@@ -74,8 +74,13 @@ class Attempt:
     @contextmanager
     def store(self) -> Iterator[LocalStore]:
         """The store, which is made if it is not there."""
-        with open_store(self.root, effect=self._effect or _nothing) as store:
+        with open_store(self.root, effect=self.effect) as store:
             yield store
+
+    @property
+    def effect(self) -> Callable[[str], None]:
+        """What is called before each effect."""
+        return self._effect or _nothing
 
     def done(self, what: str, name: object) -> None:
         """From now on this must be there, whatever happens: see `is_there`."""
@@ -124,12 +129,17 @@ def examine(operation: Operation, folder: Path, acknowledged: tuple[str, ...]) -
     again = Attempt(folder)
     if again.root.joinpath(".fromager", "version").exists() or acknowledged:
         with open_store(again.root, create=False) as store:
-            assert faults(store) == []
+            wrong = faults(store)
+            assert wrong == [], f"wrong: {wrong}"
+            withheld = store.care().withheld()
+            found = store.care().verify().damages
+            assert [each for each in found if each.object not in withheld] == []
             lost = [what for what in acknowledged if not is_there(again, store, what)]
             assert lost == [], f"lost: {lost}"
     operation.act(again)
     with again.store() as store:
         assert faults(store) == []
+        assert store.care().verify().damages == ()
         assert [what for what in again.said if not is_there(again, store, what)] == []
         # Whoever writes something new sweeps what the dead have left.
         with store.transaction() as transaction:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
-from fromager.store import Directory, Link, Realisation, blob_digest
+from fromager.store import (
+    Directory,
+    Link,
+    Realisation,
+    blob_digest,
+    rebuild_database,
+)
 from support.crashes import Operation
 from support.processes import at_once
 from support.trees import Program, write_sketch
@@ -155,6 +161,44 @@ def _save_log(attempt: Attempt) -> None:
         attempt.done("log", KEY)
 
 
+def _damaged_store(attempt: Attempt) -> None:
+    """A store with an object that is known to lack a file, which the pool has."""
+    _some_store(attempt)
+    with attempt.store() as store:
+        with store.transaction() as transaction:
+            info = transaction.add_directory(attempt.folder / "in", "thing")
+        place = info.path.below(store.root)
+        place.chmod(0o755)
+        (place / "a").unlink()
+        assert store.care().verify().damages
+
+
+def _repair(attempt: Attempt) -> None:
+    with attempt.store() as store:
+        (path, *_) = store.care().withheld() or [
+            info.path for info in store.find("thing")
+        ]
+        assert not store.care().repair().irreparable
+        attempt.done("object", path)
+
+
+def _verify(attempt: Attempt) -> None:
+    with attempt.store() as store:
+        assert not store.care().verify().damages
+
+
+def _claimed_store(attempt: Attempt) -> None:
+    _some_store(attempt)
+    _claim_only(attempt)
+
+
+def _rebuild(attempt: Attempt) -> None:
+    with attempt.store():
+        attempt.done("store", "")
+    rebuilt = rebuild_database(attempt.root, clock=lambda: 2e9, effect=attempt.effect)
+    assert not rebuilt.damages and not rebuilt.unreadable
+
+
 def _save_log_only(attempt: Attempt) -> None:
     with attempt.store() as store:
         store.save_log(KEY, attempt.folder / "log")
@@ -188,6 +232,9 @@ OPERATIONS: Final = (
     Operation("save a log", _some_store, _save_log),
     Operation("link a root", _some_store, _link_root),
     Operation("remember", _some_store, _remember),
+    Operation("verify", _some_store, _verify),
+    Operation("repair", _damaged_store, _repair),
+    Operation("rebuild the database", _claimed_store, _rebuild),
 )
 """Each must end well wherever it was cut off before."""
 
