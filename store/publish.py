@@ -283,7 +283,8 @@ class _Publication:
         if not known <= own:
             record = self._completed(record, own | known, staging)
         target = os.fsencode(self._layout.record(path))
-        self._rename(record, target, keep=valid)
+        # What is withheld has a record, too, and is not without one for an instant.
+        self._rename(record, target, keep=valid or os.path.lexists(target))
 
     def _completed(
         self, record: bytes, references: frozenset[StorePath], staging: Staging

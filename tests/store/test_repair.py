@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from dataclasses import dataclass
+from errno import ENOSPC
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,7 @@ from fromager.store import (
     ObjectMissing,
     OtherStore,
     Repairs,
+    StoreFull,
     StorePath,
     StoreUnavailable,
     blob_digest,
@@ -209,6 +211,26 @@ def test_a_store_of_another_user_is_not_repaired(victim: Victim) -> None:
         pytest.raises(StoreUnavailable, match="it belongs to user 12345"),
     ):
         store.care().repair()
+
+
+def test_a_repair_that_fails_in_the_end_takes_no_record_away(quick_path: Path) -> None:
+    source, victim = make_victim(quick_path / "a"), make_victim(quick_path / "b")
+    DAMAGES["a shared file"](victim)
+    assert verified(victim.root)
+    before = {path.name for path in (victim.private / "records").iterdir()}
+
+    def fail(name: str) -> None:
+        if name == "commit":
+            raise OSError(ENOSPC, os.strerror(ENOSPC))
+
+    with (
+        open_store(victim.root, effect=fail) as store,
+        open_store(source.root, create=False) as lend,
+        pytest.raises(StoreFull),
+    ):
+        store.care().repair(restorers=[OtherStore(lend)])
+
+    assert {path.name for path in (victim.private / "records").iterdir()} == before
 
 
 @pytest.mark.parametrize("name", ["a shared file", "a link for a folder"])
