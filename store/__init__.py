@@ -10,7 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fromager.store.accounts import Accounts, Reason, RootUse
     from fromager.store.api import ObjectInfo, Store, Transaction, TreeBuilder
+    from fromager.store.collect import Collected, Collector
     from fromager.store.digest import (
         DERIVATION_CONTEXT,
         Digest,
@@ -24,13 +26,18 @@ if TYPE_CHECKING:
         LinkRefused,
         ObjectDamaged,
         ObjectMissing,
+        RootMissing,
         StoreError,
         StoreFull,
         StoreUnavailable,
         UnsupportedFile,
     )
+    from fromager.store.garbage import Policy
+    from fromager.store.generations import Generation, Generations, Member
+    from fromager.store.liveness import Edge
     from fromager.store.local import LocalStore, open_store
     from fromager.store.path import StorePath, check_name
+    from fromager.store.pool import Amount
     from fromager.store.reading import read_tree
     from fromager.store.realisation import (
         PURPOSE_CHECK,
@@ -39,10 +46,13 @@ if TYPE_CHECKING:
         load_realisation,
     )
     from fromager.store.scratch import Scratch
+    from fromager.store.survey import Root, RootKind
     from fromager.store.tree import Directory, File, Link, Node, from_paths
 
 _HOME = {
+    "accounts": ("Accounts", "Reason", "RootUse"),
     "api": ("ObjectInfo", "Store", "Transaction", "TreeBuilder"),
+    "collect": ("Collected", "Collector"),
     "digest": (
         "DERIVATION_CONTEXT",
         "Digest",
@@ -56,14 +66,20 @@ _HOME = {
         "LinkRefused",
         "ObjectDamaged",
         "ObjectMissing",
+        "RootMissing",
         "StoreError",
         "StoreFull",
         "StoreUnavailable",
         "UnsupportedFile",
     ),
+    "garbage": ("Policy",),
+    "generations": ("Generation", "Generations", "Member"),
+    "liveness": ("Edge",),
     "local": ("LocalStore", "open_store"),
     "path": ("StorePath", "check_name"),
+    "pool": ("Amount",),
     "scratch": ("Scratch",),
+    "survey": ("Root", "RootKind"),
     "reading": ("read_tree",),
     "realisation": (
         "PURPOSE_CHECK",
@@ -78,19 +94,33 @@ _MODULE = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [
     "DERIVATION_CONTEXT",
     "PURPOSE_CHECK",
+    "Accounts",
+    "Amount",
+    "Collected",
+    "Collector",
     "Digest",
     "Directory",
+    "Edge",
     "File",
+    "Generation",
+    "Generations",
     "InvalidName",
     "InvalidRecord",
     "Link",
     "LinkRefused",
     "LocalStore",
+    "Member",
     "Node",
     "ObjectDamaged",
     "ObjectInfo",
     "ObjectMissing",
+    "Policy",
     "Realisation",
+    "Reason",
+    "Root",
+    "RootKind",
+    "RootMissing",
+    "RootUse",
     "Scratch",
     "Store",
     "StoreError",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from fromager.store.api import ObjectInfo
 from fromager.store.digest import Digest
@@ -17,9 +17,10 @@ from fromager.store.errors import StoreError, StoreFull, StoreUnavailable
 from fromager.store.path import StorePath
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
+T = TypeVar("T")
 SCHEMA_VERSION: Final = 1
 _WAIT_SECONDS: Final = 120.0
 _BATCH: Final = 500
@@ -80,6 +81,14 @@ SELECT path, digest, kind, size, registered,
 FROM objects
 """
 
+_CLOSURE: Final = """
+WITH RECURSIVE reached (id) AS (
+  SELECT id FROM objects WHERE path IN ({})
+  UNION SELECT reference FROM reached JOIN refs ON referrer = reached.id
+)
+SELECT path FROM reached JOIN objects USING (id)
+"""
+
 _CLAIMS: Final = (
     "SELECT content FROM realisations WHERE {} ORDER BY started DESC, id DESC"
 )
@@ -110,6 +119,12 @@ class Database:
         rows = self._rows(f"{_INFO} WHERE path = ?", (str(path),))
         return _info(rows[0]) if rows else None
 
+    def unused_since(self, moment: int, paths: Iterable[StorePath]) -> list[StorePath]:
+        """Those of these objects that were not used after that moment."""
+        query = "SELECT last_used, path FROM objects WHERE path IN ({})"
+        found = self._by(query, [str(path) for path in paths])
+        return [StorePath.parse(path) for used, path in found if used <= moment]
+
     def find(self, prefix: str) -> tuple[ObjectInfo, ...]:
         """Objects whose path, name or digest begins with this, sorted by path."""
         digits = prefix.removeprefix("blake3:")
@@ -127,17 +142,10 @@ class Database:
     def closure(self, paths: Iterable[StorePath]) -> tuple[set[str], set[str]]:
         """What these objects reach, themselves included; and which are not there."""
         wanted = {str(path) for path in paths}
-        ids: dict[int, str] = {}
-        found = self._by("SELECT id, path FROM objects WHERE path IN ({})", wanted)
-        while found:
-            ids.update((number, path) for number, path in found)
-            new = self._by(
-                "SELECT DISTINCT id, path FROM refs JOIN objects ON id = reference"
-                " WHERE referrer IN ({})",
-                [number for number, _ in found],
-            )
-            found = {row for row in new if row[0] not in ids}
-        reached = set(ids.values())
+        reached: set[str] = set()
+        for part in batches(list(wanted)):
+            rows = self._rows(_CLOSURE.format(marks(part)), part)
+            reached.update(row[0] for row in rows)
         return reached, wanted - reached
 
     def claims(self, where: str, values: Sequence[str]) -> list[bytes]:
@@ -160,6 +168,16 @@ class Database:
         )
         return bytes(rows[0][0]) if rows else None
 
+    @contextmanager
+    def snapshot(self) -> Iterator[Callable[[str], Iterator[tuple[Any, ...]]]]:
+        """Runs several queries, all of which see the database as it is now."""
+        with self._lock, database_errors(self._root):
+            self._connection.execute("BEGIN")
+            try:
+                yield self._connection.execute
+            finally:
+                self._connection.execute("COMMIT")
+
     def close(self) -> None:
         """Give the connection up."""
         self._connection.close()
@@ -168,16 +186,25 @@ class Database:
         return tuple(_info(row) for row in self._rows(f"{_INFO} {where}", values))
 
     def _by(self, query: str, values: Iterable[object]) -> set[tuple[int, str]]:
-        remaining, found = list(values), set()
-        while remaining:
-            some, remaining = remaining[:_BATCH], remaining[_BATCH:]
-            marks = ",".join("?" * len(some))
-            found.update(self._rows(query.format(marks), some))
+        found = set()
+        for part in batches(list(values)):
+            found.update(self._rows(query.format(marks(part)), part))
         return found
 
     def _rows(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
         with self._lock, database_errors(self._root):
             return self._connection.execute(query, values).fetchall()
+
+
+def batches(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Values in parts that fit one query."""
+    for start in range(0, len(values), _BATCH):
+        yield values[start : start + _BATCH]
+
+
+def marks(values: Sequence[object]) -> str:
+    """As many parameters of a query as there are values."""
+    return ",".join("?" * len(values))
 
 
 @contextmanager

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from fromager.derivations.realising.events import Reporter
     from fromager.derivations.realising.steps import Step, Steps
     from fromager.derivations.realising.target import BuildPolicy, Target
-    from fromager.store import LocalStore, Scratch, StorePath, Transaction
+    from fromager.store import Digest, LocalStore, Scratch, StorePath, Transaction
 
 TAIL_BYTES: Final = 64 << 10
 TAIL_LINES: Final = 20
@@ -60,6 +60,8 @@ class WheelBuild:
     """Requirements that the backend may answer with: the environment holds them."""
     question: ResolvedDerivation
     """The `requires` derivation that the same process answers."""
+    asked: tuple[Digest, ...] = ()
+    """Keys of those that were answered before, with less in the environment."""
 
     @property
     def subject(self) -> str:
@@ -223,7 +225,8 @@ class BuildPlace:
         out, tree = folder / "build" / "out", folder / "wheel"
         facts = take_wheel(build.name, build.version, out, tree, epoch=epoch)
         name = object_name(f"{build.name}-{build.version}-wheel")
-        return Made(transaction.add_directory(tree, name, consume=True), facts)
+        output = transaction.add_directory(tree, name, consume=True)
+        return Made(output, facts, (*build.asked, build.question.key))
 
 
 def is_small(store: LocalStore, source: StorePath) -> bool:

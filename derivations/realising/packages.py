@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from fromager.derivations.resolution.candidate import Release
     from fromager.derivations.resolution.outcome import Pin
     from fromager.derivations.sources.project import StaticMetadata
+    from fromager.store import Digest
 
 T = TypeVar("T")
 MOST_ROUNDS: Final = 4
@@ -81,6 +82,8 @@ class _Attempt:
     version: Version
     source: Step
     environment: BuildEnvironment
+    asked: tuple[Digest, ...]
+    """Keys of the questions that were answered in smaller environments."""
 
     @property
     def inputs(self) -> tuple[Step, ...]:
@@ -174,9 +177,11 @@ class Packages:
         except SourceError as error:
             raise SourceError(f"{subject}: {error}", hint=error.hint) from error
         required = tuple(system.requires)
+        asked: tuple[Digest, ...] = ()
         for _ in range(MOST_ROUNDS):
             environment = await self._environment(subject, required)
-            attempt = _Attempt(subject, name, version, source, environment)
+            attempt = _Attempt(subject, name, version, source, environment, asked)
+            asked = (*asked, self._question(attempt).key)
             answer = self._remembered_answer(attempt)
             if answer is None or self._adds_nothing(answer, attempt):
                 try:
@@ -274,6 +279,7 @@ class Packages:
             attempt.environment.step,
             accepted,
             self._question(attempt),
+            attempt.asked,
         )
         step = await self.steps.step(
             derivation,
