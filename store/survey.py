@@ -12,7 +12,7 @@ from fromager.store.errors import InvalidRecord
 from fromager.store.generations import Member
 from fromager.store.leases import reliances
 from fromager.store.liveness import Edge, GraphBuilder
-from fromager.store.realisation import NOT_A_RECORD
+from fromager.store.realisation import NOT_A_RECORD, is_evidence_record
 from fromager.store.roots import LinkState, link_roots
 
 if TYPE_CHECKING:
@@ -184,13 +184,16 @@ class _Taking:
         return Census(graph, self._index, self._builds, self._blobs)
 
     def _add_builds(self, rows: Iterator[tuple[Any, ...]]) -> None:
-        """A node for each build whose output is valid; the newest one of equal ones."""
+        """A node for each build whose output is valid; the newest one of equal ones.
+
+        What a check found is never used in place of a build: it keeps nothing.
+        """
         newest: dict[str, int] = {}
         made_by: dict[int, int] = {}
         inputs: dict[int, bytes] = {}
         for key, kind, subject, derivation, output, content in rows:
             out = self._index.get(output)
-            if out is None:
+            if out is None or is_evidence_record(content):
                 continue
             build = self._builds.get((key, output))
             if build is None:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fromager.store import (
+    PURPOSE_CHECK,
     InvalidRecord,
     LocalStore,
     Member,
@@ -163,6 +164,22 @@ def test_a_generation_keeps_the_build_that_it_names(place: Path) -> None:
             *("wheel", "with-old.drv", "with-new.drv"),
             *("old", "old.drv", "new", "new.drv"),
         }
+
+
+def test_what_a_check_gave_is_not_kept_in_place_of_what_was_used(place: Path) -> None:
+    with open_store(place) as store:
+        used, other = add(store, "used"), add(store, "other")
+        claim(store, "tool", used)
+        claim(store, "tool", other, started=9, purpose=PURPOSE_CHECK)
+        wheel = add(store, "wheel")
+        claim(store, "wheel", wheel, "tool")
+        root(store, "mine", wheel)
+
+    collect(place, Policy(keep_derivations=False))
+
+    with open_store(place) as store:
+        assert here(store) == {"wheel", "used"}
+        assert len(store.history("wheel", "tool")) == 2
 
 
 def test_records_of_what_is_gone_stay_unless_they_are_not_wanted(place: Path) -> None:

@@ -38,7 +38,12 @@ def add(
 
 
 def claim(
-    store: LocalStore, name: str, output: ObjectInfo, *inputs: str, started: int = 1
+    store: LocalStore,
+    name: str,
+    output: ObjectInfo,
+    *inputs: str,
+    started: int = 1,
+    purpose: str = "build",
 ) -> ObjectInfo:
     """The derivation of a build with the key `name`, which gave that output."""
     with store.transaction() as transaction:
@@ -47,6 +52,7 @@ def claim(
             Realisation(
                 *(key(name), drv.path, "wheel", name, output.path, output.digest),
                 started=started,
+                facts=(("purpose", purpose),),
                 inputs=tuple((f"input {each}", key(each)) for each in sorted(inputs)),
             )
         )
