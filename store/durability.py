@@ -39,6 +39,33 @@ def sync_each(paths: Iterable[bytes]) -> None:
             os.close(descriptor)
 
 
+def write_durably(path: Path, content: bytes) -> None:
+    """Make or replace a small file: on disk when this returns, whole or as before."""
+    new = path.with_name(f".{os.urandom(8).hex()}")
+    try:
+        with new.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    sync_each([os.fsencode(path.parent)])
+
+
+def replace_link_durably(link: Path, target: str) -> None:
+    """Make or replace a symbolic link, as `write_durably` does a file."""
+    new = link.with_name(f".{os.urandom(8).hex()}")
+    new.symlink_to(target)
+    try:
+        new.replace(link)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    sync_each([os.fsencode(link.parent)])
+
+
 def storage_error(root: Path, error: OSError) -> StoreError:
     """What a failed write to the store means to its user."""
     if error.errno in (ENOSPC, EDQUOT):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from fromager.store.database import create_database
@@ -14,6 +15,9 @@ from fromager.store.locks import exclusive
 
 if TYPE_CHECKING:
     from fromager.store.layout import StoreLayout
+
+RESERVE: Final = 4 << 20
+"""Bytes that are set aside, so that garbage can be collected on a full disk."""
 
 _MAY_BE_THERE: Final = {PRIVATE, "lost+found"}
 
@@ -122,7 +126,21 @@ def _create(layout: StoreLayout) -> None:
     for name in ("db.sqlite", "db.sqlite-wal", "db.sqlite-shm"):
         (layout.private / name).unlink(missing_ok=True)
     create_database(layout.root, layout.database)
+    reserve_space(layout)
     write_version(layout)
+
+
+def reserve_space(layout: StoreLayout) -> None:
+    """Set space aside that is given up when garbage is collected, if there is enough.
+
+    Deleting needs some itself: SQLite writes before it forgets.
+    """
+    with suppress(OSError):
+        descriptor = os.open(layout.reserve, os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            os.posix_fallocate(descriptor, 0, RESERVE)
+        finally:
+            os.close(descriptor)
 
 
 def _refuse_foreign(layout: StoreLayout) -> None:

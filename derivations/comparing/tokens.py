@@ -145,8 +145,8 @@ def path_cause(first: str, second: str) -> Cause:
     """Whether two paths differ in a random name or in the folder of the build."""
     old, new = first.split("/"), second.split("/")
     # Without a sandbox, the folder of a build has a random name itself.
-    inside = "/build/src" in first and "/build/src" in second
-    if len(old) == len(new) and not inside:
+    folders = {path.partition("/build/src")[0] for path in (first, second)}
+    if len(old) == len(new) and (len(folders) == 1 or folders == {first, second}):
         differing = [(a, b) for a, b in zip(old, new, strict=True) if a != b]
         if differing and all(_random_names(a, b) for a, b in differing):
             return Cause.TEMPORARY_NAME
