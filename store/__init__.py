@@ -10,8 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fromager.store.accounts import Accounts, Reason, RootUse
     from fromager.store.api import ObjectInfo, Store, Transaction, TreeBuilder
     from fromager.store.care import Care
+    from fromager.store.collect import Collected, Collector
     from fromager.store.damage import (
         Damage,
         DamageKind,
@@ -38,14 +40,19 @@ if TYPE_CHECKING:
         ObjectDamaged,
         ObjectMissing,
         ObjectWithheld,
+        RootMissing,
         StoreError,
         StoreFull,
         StoreUnavailable,
         UnsupportedFile,
     )
+    from fromager.store.garbage import Policy
+    from fromager.store.generations import Generation, Generations, Member
+    from fromager.store.liveness import Edge
     from fromager.store.local import LocalStore, open_store
     from fromager.store.other_store import OtherStore
     from fromager.store.path import StorePath, check_name
+    from fromager.store.pool import Amount
     from fromager.store.reading import read_tree
     from fromager.store.realisation import (
         PURPOSE_CHECK,
@@ -56,11 +63,14 @@ if TYPE_CHECKING:
     from fromager.store.rebuild import rebuild_database
     from fromager.store.repair import Restorer
     from fromager.store.scratch import Scratch
+    from fromager.store.survey import Root, RootKind
     from fromager.store.tree import Directory, File, Link, Node, from_paths
     from fromager.store.verify import Scope
 
 _HOME = {
+    "accounts": ("Accounts", "Reason", "RootUse"),
     "api": ("ObjectInfo", "Store", "Transaction", "TreeBuilder"),
+    "collect": ("Collected", "Collector"),
     "digest": (
         "DERIVATION_CONTEXT",
         "Digest",
@@ -78,6 +88,7 @@ _HOME = {
         "LinkRefused",
         "ObjectDamaged",
         "ObjectMissing",
+        "RootMissing",
         "StoreError",
         "StoreFull",
         "StoreUnavailable",
@@ -97,9 +108,14 @@ _HOME = {
     "rebuild": ("rebuild_database",),
     "repair": ("Restorer",),
     "verify": ("Scope",),
+    "garbage": ("Policy",),
+    "generations": ("Generation", "Generations", "Member"),
+    "liveness": ("Edge",),
     "local": ("LocalStore", "open_store"),
     "path": ("StorePath", "check_name"),
+    "pool": ("Amount",),
     "scratch": ("Scratch",),
+    "survey": ("Root", "RootKind"),
     "reading": ("read_tree",),
     "realisation": (
         "PURPOSE_CHECK",
@@ -114,20 +130,28 @@ _MODULE = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [
     "DERIVATION_CONTEXT",
     "PURPOSE_CHECK",
+    "Accounts",
+    "Amount",
     "Care",
+    "Collected",
+    "Collector",
     "Damage",
     "DamageKind",
     "DatabaseTooNew",
     "DatabaseUnusable",
     "Digest",
     "Directory",
+    "Edge",
     "File",
+    "Generation",
+    "Generations",
     "InvalidName",
     "InvalidRecord",
     "Irreparable",
     "Link",
     "LinkRefused",
     "LocalStore",
+    "Member",
     "Node",
     "NotRestored",
     "ObjectDamaged",
@@ -135,11 +159,17 @@ __all__ = [
     "ObjectMissing",
     "ObjectWithheld",
     "OtherStore",
+    "Policy",
     "Realisation",
+    "Reason",
     "RebuiltDatabase",
     "Repaired",
     "Repairs",
     "Restorer",
+    "Root",
+    "RootKind",
+    "RootMissing",
+    "RootUse",
     "Scope",
     "Scratch",
     "Store",

@@ -211,6 +211,13 @@ class Store(Protocol):
         """What was remembered. An index only: it can always be computed anew."""
         ...
 
+    def rely_on(self, paths: Iterable[StorePath]) -> frozenset[StorePath]:
+        """Those of these objects that are valid: they stay until the store is closed.
+
+        What is looked up only may be collected as garbage at any time.
+        """
+        ...
+
     def remember(self, namespace: str, key: str, value: bytes) -> None:
         """Keep a value, replacing the one before. Failure to write is not an error."""
         ...

@@ -11,7 +11,7 @@ import sqlite3
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from fromager.store.api import ObjectInfo
 from fromager.store.digest import Digest
@@ -27,11 +27,12 @@ from fromager.store.schema import SCHEMA_VERSION, migrate, stand_in, version_of
 from fromager.store.succession import settle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from fromager.store.layout import StoreLayout
 
+T = TypeVar("T")
 _WAIT_SECONDS: Final = 120.0
 _BATCH: Final = 500
 """How many values go into one query; SQLite's least limit is 999."""
@@ -42,6 +43,14 @@ SELECT path, digest, kind, size, registered,
    JOIN objects AS target ON target.id = refs.reference
    WHERE refs.referrer = objects.id)
 FROM sound AS objects
+"""
+
+_CLOSURE: Final = """
+WITH RECURSIVE reached (id) AS (
+  SELECT id FROM objects WHERE path IN ({})
+  UNION SELECT reference FROM reached JOIN refs ON referrer = reached.id
+)
+SELECT path FROM reached JOIN objects USING (id)
 """
 
 _CLAIMS: Final = (
@@ -77,6 +86,12 @@ class Database:
         rows = self.rows(f"{_INFO} WHERE path = ?", (str(path),))
         return _info(rows[0]) if rows else None
 
+    def unused_since(self, moment: int, paths: Iterable[StorePath]) -> list[StorePath]:
+        """Those of these objects that were not used after that moment."""
+        query = "SELECT last_used, path FROM objects WHERE path IN ({})"
+        found = self._by(query, [str(path) for path in paths])
+        return [StorePath.parse(path) for used, path in found if used <= moment]
+
     def find(self, prefix: str) -> tuple[ObjectInfo, ...]:
         """Objects whose path, name or digest begins with this, sorted by path."""
         digits = prefix.removeprefix("blake3:")
@@ -94,17 +109,10 @@ class Database:
     def closure(self, paths: Iterable[StorePath]) -> tuple[set[str], set[str]]:
         """What these objects reach, themselves included; and which are not valid."""
         wanted = {str(path) for path in paths}
-        ids: dict[int, str] = {}
-        found = self._by("SELECT id, path FROM objects WHERE path IN ({})", wanted)
-        while found:
-            ids.update((number, path) for number, path in found)
-            new = self._by(
-                "SELECT DISTINCT id, path FROM refs JOIN objects ON id = reference"
-                " WHERE referrer IN ({})",
-                [number for number, _ in found],
-            )
-            found = {row for row in new if row[0] not in ids}
-        reached = set(ids.values())
+        reached: set[str] = set()
+        for part in batches(list(wanted)):
+            rows = self.rows(_CLOSURE.format(marks(part)), part)
+            reached.update(row[0] for row in rows)
         withheld = self.rows("SELECT path FROM damaged JOIN objects ON id = object")
         return reached, wanted - reached | reached & {row[0] for row in withheld}
 
@@ -133,6 +141,17 @@ class Database:
         with self._lock, database_errors(self._layout.root):
             return self._current().execute(query, values).fetchall()
 
+    @contextmanager
+    def snapshot(self) -> Iterator[Callable[[str], Iterator[tuple[Any, ...]]]]:
+        """Runs several queries, all of which see the database as it is now."""
+        with self._lock, database_errors(self._layout.root):
+            connection = self._current()
+            connection.execute("BEGIN")
+            try:
+                yield connection.execute
+            finally:
+                connection.execute("COMMIT")
+
     def close(self) -> None:
         """Give the connection up."""
         self._connected.connection.close()
@@ -147,12 +166,21 @@ class Database:
         return tuple(_info(row) for row in self.rows(f"{_INFO} {where}", values))
 
     def _by(self, query: str, values: Iterable[object]) -> set[tuple[int, str]]:
-        remaining, found = list(values), set()
-        while remaining:
-            some, remaining = remaining[:_BATCH], remaining[_BATCH:]
-            marks = ",".join("?" * len(some))
-            found.update(self.rows(query.format(marks), some))
+        found: set[tuple[int, str]] = set()
+        for part in batches(list(values)):
+            found.update(self.rows(query.format(marks(part)), part))
         return found
+
+
+def batches(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Values in parts that fit one query."""
+    for start in range(0, len(values), _BATCH):
+        yield values[start : start + _BATCH]
+
+
+def marks(values: Sequence[object]) -> str:
+    """As many parameters of a query as there are values."""
+    return ",".join("?" * len(values))
 
 
 @contextmanager

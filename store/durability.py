@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from errno import EDQUOT, ENOSPC, EROFS
 from typing import TYPE_CHECKING
 
+from fromager.store.effects import no_effect
 from fromager.store.errors import StoreError, StoreFull, StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
-
-
-def no_effect(name: str) -> None:
-    """What is called before each effect, unless a test wants to know."""
 
 
 def sync_filesystem(folder: bytes) -> None:
@@ -44,6 +42,43 @@ def sync_each(paths: Iterable[bytes]) -> None:
             os.close(descriptor)
 
 
+def write_durably(
+    path: Path, content: bytes, effect: Callable[[str], None] = no_effect
+) -> None:
+    """Make or replace a small file: on disk when this returns, whole or as before."""
+    new = path.with_name(f".{os.urandom(8).hex()}")
+    try:
+        effect("write file")
+        with new.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        effect("rename file")
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    sync_each([os.fsencode(path.parent)])
+
+
+def replace_link_durably(
+    link: Path, target: Path | str, effect: Callable[[str], None] = no_effect
+) -> None:
+    """Make or replace a symbolic link, as `write_durably` does a file."""
+    new = link.with_name(f".{os.urandom(8).hex()}")
+    effect("make link")
+    new.symlink_to(target)
+    try:
+        effect("rename link")
+        new.replace(link)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    # A folder may be written to by one who may not list it.
+    with suppress(PermissionError):
+        sync_each([os.fsencode(link.parent)])
+
+
 def sync_to_the_top(folder: Path) -> None:
     """Wait until a folder cannot get lost with one that it lies in."""
     device = folder.stat().st_dev
@@ -53,6 +88,17 @@ def sync_to_the_top(folder: Path) -> None:
         # Whoever may not list a folder did not make it.
         with suppress(PermissionError):
             sync_each([os.fsencode(each)])
+
+
+@contextmanager
+def held_in(root: Path, lock: AbstractContextManager[None]) -> Iterator[None]:
+    """Hold a lock of a store; that it cannot be had is told as the store's error."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lock)
+        except OSError as error:
+            raise storage_error(root, error) from error
+        yield
 
 
 def storage_error(root: Path, error: OSError) -> StoreError:

@@ -80,6 +80,19 @@ class NotRestored(StoreError):
     """The content of an object cannot be had from where it was looked for."""
 
 
+class RootMissing(StoreError):
+    """No such named root, or no such generation of it."""
+
+    def __init__(self, name: str, generation: str | None = None) -> None:
+        what = f"root {name}"
+        if generation is not None:
+            what = f"generation {generation} of root {name}"
+            if not generation.isdecimal():
+                what = f"generation of root {name} {generation}"
+        super().__init__(f"there is no {what}")
+        self.name, self.generation = name, generation
+
+
 class ObjectDamaged(StoreError):
     """The bytes on disk are not the bytes that the digest names."""
 

@@ -11,10 +11,17 @@
                      failed/                 folders of failed builds that were kept
                      locks/                  one file per key that is being built
                      logs/ab/<key>.log.gz
-                     roots/links/            symbolic links to users' links into the store
+                     roots/links/            the users' links into the store, one file each
+                     roots/generations/<name>/<number>.json   states of a named root
+                     trash/                  blobs that are being taken out of the pool
+                     pins/<blob>-<why>       links for objects that do not link the pool
+                     leftovers               there if a process died while it wrote
+                     collecting              there while garbage is collected
+                     reserve                 room to collect garbage on a full disk
                      cache/<name>/           what can be fetched or computed anew
 
-The database can be made anew from the objects, records and realisations.
+The database can be made anew from the objects, records and realisations. Roots are
+files only.
 """
 
 from __future__ import annotations
@@ -35,6 +42,14 @@ FORMAT: Final = 1
 """The number in `version`; a store with a greater one is refused."""
 
 PRIVATE: Final = ".fromager"
+
+REPLACED: Final = "replaced"
+"""Says of a pin that the pool once had another file with these bytes."""
+
+
+def blob_name(file: File) -> bytes:
+    """The name of a file's blob: its digest's digits, and `.x` if it is executable."""
+    return file.digest.hex.encode() + (b".x" if file.executable else b"")
 
 
 @dataclass(frozen=True)
@@ -89,8 +104,28 @@ class StoreLayout:
 
     @property
     def links(self) -> Path:
-        """Parent of the links to users' links."""
+        """Parent of the files that list users' links."""
         return self.private / "roots" / "links"
+
+    @property
+    def generations(self) -> Path:
+        """Parent of the folders of named roots."""
+        return self.private / "roots" / "generations"
+
+    @property
+    def leftovers(self) -> Path:
+        """The mark that somewhere in the store lies what a dead process left."""
+        return self.private / "leftovers"
+
+    @property
+    def collecting(self) -> Path:
+        """The mark that collecting garbage has begun, and has not ended."""
+        return self.private / "collecting"
+
+    @property
+    def reserve(self) -> Path:
+        """A file that is given up when garbage is collected, to have some space."""
+        return self.private / "reserve"
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -99,7 +134,8 @@ class StoreLayout:
         return (
             *(self.private / name for name in names),
             *(self.staging, self.scratch, self.leases, self.failed, self.locks),
-            self.links,
+            *(self.links, self.generations),
+            *(self.private / name for name in ("trash", "pins")),
         )
 
     @cached_property
@@ -112,19 +148,44 @@ class StoreLayout:
         """The folder of the blobs' folders."""
         return os.fsencode(self.private / "blobs")
 
+    @cached_property
+    def trash(self) -> bytes:
+        """The folder of blobs that are being taken out of the pool."""
+        return os.fsencode(self.private / "trash")
+
+    @cached_property
+    def pins(self) -> bytes:
+        """The folder of links to blobs that must not go when no object links them."""
+        return os.fsencode(self.private / "pins")
+
     def blob(self, file: File) -> bytes:
         """Where the pool holds a file's bytes."""
-        digits = file.digest.hex.encode()
-        suffix = b".x" if file.executable else b""
-        return b"%b/%b/%b%b" % (self.pool, digits[:2], digits[2:], suffix)
+        return self.pooled(blob_name(file))
+
+    def pooled(self, name: bytes) -> bytes:
+        """Where the pool holds a blob, by its name."""
+        return b"%b/%b/%b" % (self.pool, name[:2], name[2:])
+
+    def trashed(self, name: bytes) -> bytes:
+        """Where a blob lies while it is being taken out of the pool."""
+        return b"%b/%b" % (self.trash, name)
+
+    def pin(self, name: bytes, why: bytes) -> bytes:
+        """Where one more link to a blob lies; `why` is an object's hash or REPLACED."""
+        return b"%b/%b-%b" % (self.pins, name, why)
 
     def object(self, path: StorePath) -> bytes:
         """Where an object lies."""
         return b"%b/%b" % (self.root_bytes, str(path).encode())
 
+    @cached_property
+    def records(self) -> Path:
+        """The folder of the records of objects."""
+        return self.private / "records"
+
     def record(self, path: StorePath) -> Path:
         """Where an object's record lies."""
-        return self.private / "records" / f"{path}.json"
+        return self.records / f"{path}.json"
 
     def realisation(self, key: Digest, record: Digest) -> Path:
         """Where the record of a realisation lies."""

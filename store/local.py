@@ -5,42 +5,45 @@ from __future__ import annotations
 import os
 import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
+from fromager.store.claims import Claims
 from fromager.store.database import Database
-from fromager.store.digest import Digest, blob_digest
-from fromager.store.durability import no_effect, storage_error
+from fromager.store.durability import held_in, storage_error
+from fromager.store.effects import no_effect
 from fromager.store.errors import (
-    InvalidRecord,
     ObjectDamaged,
     ObjectMissing,
     ObjectWithheld,
     StoreUnavailable,
-    UnsupportedFile,
 )
 from fromager.store.layout import StoreLayout
 from fromager.store.leases import Lease
-from fromager.store.locks import describe_holder, removed_after
+from fromager.store.locks import describe_holder, removed_after, shared
 from fromager.store.opening import ensure_store, require_store, require_writable
 from fromager.store.path import StorePath, check_name
-from fromager.store.realisation import load_realisation
-from fromager.store.tree import Directory, File, encode
 from fromager.store.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
+    from fromager.store.accounts import Accounts
     from fromager.store.api import ObjectInfo, Transaction
     from fromager.store.care import Care
+    from fromager.store.collect import Collector
+    from fromager.store.digest import Digest
+    from fromager.store.generations import Generation, Generations, Member
     from fromager.store.publish import Publisher
-    from fromager.store.realisation import Realisation
     from fromager.store.scratch import Scratch
     from fromager.store.staging import Staging
-    from fromager.store.tree import Node
+    from fromager.store.tree import Directory, File
 
+USE_GRAIN: Final = 3600
+"""Seconds within which it makes no difference when an object was last used."""
 
 TREES_REMEMBERED: Final = 256
 """Objects whose content is kept in memory; a large environment takes about 1 MB."""
@@ -72,7 +75,7 @@ def open_store(
     return LocalStore(layout, clock, effect)
 
 
-class LocalStore:
+class LocalStore(Claims):
     """Plays the role `Store`, and lends the folders that builds need.
 
     May be used by many threads at once; a transaction belongs to one of them. It is
@@ -85,10 +88,10 @@ class LocalStore:
         clock: Callable[[], float],
         effect: Callable[[str], None],
     ) -> None:
-        self._layout, self._clock, self._effect = layout, clock, effect
+        self._clock, self._effect = clock, effect
         owned = layout.private.stat().st_uid == os.geteuid()
         self._writable = owned and os.access(layout.private, os.W_OK)
-        self._database = Database(layout, writable=self._writable)
+        super().__init__(layout, Database(layout, writable=self._writable))
         self._writer = Writer(layout, clock, effect)
         self._lease = Lease(layout, clock, effect)
         self._publisher: Publisher | None = None
@@ -101,18 +104,17 @@ class LocalStore:
         return self._layout.root
 
     def transaction(self) -> Transaction:
-        """Begin to add objects.
-
-        Raises:
-            StoreUnavailable: this store cannot be written.
-        """
+        """Begin to add objects; StoreUnavailable is raised if this cannot be written."""
         # What only writers use is not imported by readers.
         from fromager.store.transaction import LocalTransaction
 
         publisher = self._publishing()
         return LocalTransaction(
-            *(self._staging(), publisher, self._database.info),
-            *(self._clock, self._remember_tree),
+            self._staging(),
+            publisher,
+            self._relied_on,
+            self._clock,
+            self._remember_tree,
         )
 
     def info(self, path: StorePath) -> ObjectInfo | None:
@@ -144,21 +146,15 @@ class LocalStore:
             ObjectMissing: not a valid object.
             ObjectDamaged: its record is not the one that was written.
         """
-        from fromager.store.records import load_record
+        from fromager.store.contents import read_tree
 
         self.require(path)
         known = self._trees.get(path)
-        if known is not None:
-            return known
-        place = self._layout.record(path)
-        try:
-            record = load_record(place.read_bytes())
-        except (OSError, InvalidRecord) as error:
-            raise ObjectDamaged(place, "the object's record", str(error)) from error
-        if record.path != path:
-            raise ObjectDamaged(place, str(path), str(record.path))
-        self._remember_tree(path, record.content)
-        return record.content
+        if known is None:
+            with self._present(path):
+                known = read_tree(self._layout, path)
+            self._remember_tree(path, known)
+        return known
 
     def find(self, prefix: str) -> tuple[ObjectInfo, ...]:
         """Objects whose path, name or digest (`blake3:…` or hex) begins with this."""
@@ -179,42 +175,15 @@ class LocalStore:
             self.require(StorePath.parse(min(missing)))
         return tuple(StorePath.parse(text) for text in sorted(reached))
 
-    def realisations(self, key: Digest) -> tuple[Realisation, ...]:
-        """All claims for a key, newest first, whose outputs are valid here.
-
-        What checks found comes after what builds gave.
-        """
-        found = self._claims("key = ? AND output IN (SELECT path FROM sound)", str(key))
-        return tuple(claim for claim in found if self._is_there(claim.output))
-
-    def history(self, kind: str, subject: str) -> tuple[Realisation, ...]:
-        """All claims of a kind for a subject, newest first, valid or not."""
-        return self._claims("kind = ? AND subject = ?", kind, subject)
-
-    def producers(self, output: StorePath) -> tuple[Realisation, ...]:
-        """All claims that gave this object, newest first."""
-        return self._claims("output = ?", str(output))
-
-    def realised(self, derivation: StorePath) -> tuple[Realisation, ...]:
-        """All claims of the derivation that this object holds, newest first."""
-        return self._claims("derivation = ?", str(derivation))
-
-    def subjects(self, kind: str) -> tuple[str, ...]:
-        """What claims of a kind are for, the newest first."""
-        return self._database.subjects(kind)
-
-    @contextmanager
-    def build_lock(self, key: Digest, waiting: Callable[[str], None]) -> Iterator[None]:
+    def build_lock(
+        self, key: Digest, waiting: Callable[[str], None]
+    ) -> AbstractContextManager[None]:
         """Hold the right to build a key; `waiting(holder)` is called if it must wait."""
         self._require_writable()
         holder = describe_holder(self._clock())
         place = self._layout.locks / key.hex
-        with ExitStack() as held:
-            try:
-                held.enter_context(removed_after(place, holder, waiting, self._effect))
-            except OSError as error:
-                raise storage_error(self.root, error) from error
-            yield
+        lock = removed_after(place, holder, waiting, self._effect)
+        return held_in(self.root, lock)
 
     def recall(self, namespace: str, key: str) -> bytes | None:
         """What was remembered. An index only: it can always be computed anew."""
@@ -240,9 +209,29 @@ class LocalStore:
         )
 
     def touch(self, paths: Iterable[StorePath]) -> None:
-        """Note that these objects are in use now; as cheap and weak as `remember`."""
+        """Note that these objects are in use now; as weak as `remember`.
+
+        What was used less than an hour ago is not written again.
+        """
         if self._writable:
-            self._writer.touch(paths)
+            before = int(self._clock()) - USE_GRAIN
+            if stale := self._database.unused_since(before, paths):
+                self._writer.touch(stale)
+
+    def rely_on(self, paths: Iterable[StorePath]) -> frozenset[StorePath]:
+        """Those of these objects that are valid: they stay until this is closed."""
+        wanted = list(paths)
+        new = self._lease.unknown(wanted)
+        if new and self._writable:
+            try:
+                with shared(self._layout.locks / "collect"):
+                    self._lease.note(path for path in new if self.info(path))
+            except OSError as error:
+                raise storage_error(self.root, error) from error
+        elif new:
+            # Another user's: whoever collects there cannot be told.
+            return frozenset(path for path in wanted if self.info(path))
+        return self._lease.noted.intersection(wanted)
 
     def scratch(self, name: str, *, in_memory: bool = False) -> Scratch:
         """A private folder for work, removed when its context is left.
@@ -277,24 +266,11 @@ class LocalStore:
             ObjectDamaged: the bytes on disk are not those of the record.
             UnsupportedFile: it is a folder or a link.
         """
-        node: Node | None = self.tree(path)
-        if member is not None:
-            node = node.get(member) if isinstance(node, Directory) else None
-        named = str(path) if member is None else f"{path}/{member}"
-        if node is None:
-            raise ObjectMissing(named)
-        if not isinstance(node, File):
-            raise UnsupportedFile(Path(named), "it is no file")
-        place = Path(os.fsdecode(self._layout.object(path)))
-        if member is not None:
-            place = Path(os.fsdecode(os.fsencode(place) + b"/" + encode(member)))
-        try:
-            content = place.read_bytes()
-        except OSError as error:
-            raise ObjectDamaged(place, str(node.digest), str(error)) from error
-        if (actual := blob_digest(content)) != node.digest:
-            raise ObjectDamaged(place, str(node.digest), str(actual))
-        return content
+        from fromager.store.contents import read_file
+
+        content = self.tree(path)
+        with self._present(path):
+            return read_file(self._layout, path, content, member)
 
     def save_log(self, key: Digest, source: Path) -> None:
         """Keep the log of a key's build, replacing the one before.
@@ -318,11 +294,48 @@ class LocalStore:
         return read_log(self._layout.log(key))
 
     def link_root(self, link: Path, target: Path) -> None:
-        """Make or replace a user's link into the store; see `link_root`."""
-        from fromager.store.roots import link_root
+        """Make or replace a user's link to an object or into it; see `link_root`.
 
-        self._require_writable()
-        link_root(self._layout, link, target, self._effect)
+        Raises:
+            ObjectMissing: the target does not lie in a valid object.
+            LinkRefused: the link cannot be made.
+        """
+        from fromager.store.roots import link_root, object_at
+
+        path = object_at(self._layout, target)
+        self._require_valid([path])
+        now = int(self._clock())
+        link_root(self._layout, link, target, path, now, self._effect)
+
+    def add_generation(self, root: str, members: Iterable[Member]) -> Generation:
+        """Make the next generation of a named root; see `Generations.add`.
+
+        Raises:
+            ObjectMissing: a member is not valid.
+            InvalidName: no such name can be.
+        """
+        held = tuple(members)
+        self._require_valid([member.path for member in held])
+        return self.generations().add(root, held, int(self._clock()))
+
+    def generations(self) -> Generations:
+        """The named roots."""
+        from fromager.store.generations import Generations
+
+        return Generations(self._layout, self._effect)
+
+    def collector(self) -> Collector:
+        """What collects garbage."""
+        from fromager.store.collect import Collector
+
+        parts = (self._layout, self._database, self._writer, self._lease)
+        return Collector(*parts, self._clock, self._effect)
+
+    def accounts(self) -> Accounts:
+        """What tells of roots what they cost and keep alive."""
+        from fromager.store.accounts import Accounts
+
+        return Accounts(self._layout, self._database, self.collector().weigh)
 
     def cache(self, name: str) -> Path:
         """A folder in the store for what can be fetched or computed anew; made."""
@@ -338,6 +351,7 @@ class LocalStore:
 
     def close(self) -> None:
         """Give up the database and the lease; nothing may be in use any more."""
+        self.touch(self._lease.noted)
         self._database.close()
         self._writer.close()
         self._lease.close()
@@ -374,13 +388,23 @@ class LocalStore:
                 del self._trees[next(iter(self._trees))]
             self._trees[path] = content
 
-    def _is_there(self, path: StorePath) -> bool:
-        return os.path.lexists(self._layout.object(path))
+    def _require_valid(self, paths: list[StorePath]) -> None:
+        self._require_writable()
+        for path in set(paths) - self.rely_on(paths):
+            raise ObjectMissing(str(path))
 
-    def _claims(self, where: str, *values: str) -> tuple[Realisation, ...]:
-        found = [load_realisation(c) for c in self._database.claims(where, values)]
-        # Stable: whoever takes the first takes the newest that is no mere evidence.
-        return tuple(sorted(found, key=lambda claim: claim.is_evidence))
+    def _relied_on(self, path: StorePath) -> ObjectInfo | None:
+        return self._database.info(path) if self.rely_on([path]) else None
+
+    @contextmanager
+    def _present(self, path: StorePath) -> Iterator[None]:
+        """What cannot be read of an object that was just collected is not damaged."""
+        try:
+            yield
+        except ObjectDamaged as error:
+            if isinstance(error.__cause__, OSError) and self.info(path) is None:
+                raise ObjectMissing(str(path)) from error
+            raise
 
     def _require_writable(self) -> None:
         if not self._writable:

@@ -1,8 +1,11 @@
 """Locks: files that a living process holds with `flock`, gone when it dies.
 
-Order, for a process that needs several: the lock of a key that is built, then the
-writer's lock (which spans one commit), then nothing. A thread that waits for one
-holds none that comes later.
+Order, for a process that needs several: the lock of a key that is built, or the one
+of garbage collection; then `collect`, which those who come to rely on objects share
+and who deletes objects has for itself; then the writer's lock (which spans one
+commit), then nothing. A thread that waits for one holds none that comes later. The
+lock `pool` may be waited for with any but the writer's held: it is shared by those who
+add objects, and had alone for a moment only, by one that does not wait for it.
 
 A lock file may be removed by its holder. Whoever gets a lock therefore checks that
 the file it locked is still the one at that path, and begins anew if it is not.
@@ -16,7 +19,7 @@ from contextlib import contextmanager, suppress
 from time import gmtime, strftime
 from typing import TYPE_CHECKING
 
-from fromager.store.durability import no_effect
+from fromager.store.effects import no_effect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,6 +69,17 @@ def exclusive(path: Path, effect: Callable[[str], None] = no_effect) -> Iterator
 
 
 @contextmanager
+def shared(path: Path) -> Iterator[None]:
+    """Hold the lock at a path together with others; the file stays."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
 def removed_after(
     path: Path,
     holder: str,
@@ -90,6 +104,22 @@ def removed_after(
             effect("remove lock")
             path.unlink()
         os.close(descriptor)
+
+
+def is_held(path: Path) -> bool:
+    """Whether somebody has the lock at a path alone.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def describe_holder(now: float) -> str:

@@ -6,7 +6,7 @@ import os
 import zlib
 from typing import TYPE_CHECKING, Final
 
-from fromager.store.durability import no_effect
+from fromager.store.effects import no_effect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

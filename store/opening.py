@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from fromager.store.database import create_database
-from fromager.store.durability import (
-    no_effect,
-    storage_error,
-    sync_each,
-    sync_to_the_top,
-)
+from fromager.store.durability import storage_error, sync_each, sync_to_the_top
+from fromager.store.effects import no_effect
 from fromager.store.errors import DatabaseUnusable, InvalidRecord, StoreUnavailable
 from fromager.store.layout import FORMAT, PRIVATE
 from fromager.store.locks import exclusive
@@ -22,6 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fromager.store.layout import StoreLayout
+
+RESERVE: Final = 4 << 20
+"""Bytes that are set aside, so that garbage can be collected on a full disk."""
 
 _MAY_BE_THERE: Final = {PRIVATE, "lost+found"}
 
@@ -149,10 +149,27 @@ def _create(layout: StoreLayout, effect: Callable[[str], None]) -> None:
         (layout.private / name).unlink(missing_ok=True)
     effect("create database")
     create_database(layout.root, layout.database)
+    reserve_space(layout, effect)
     effect("sync version")
     sync_each([os.fsencode(layout.links.parent)])
     sync_to_the_top(layout.private)
     write_version(layout, effect)
+
+
+def reserve_space(
+    layout: StoreLayout, effect: Callable[[str], None] = no_effect
+) -> None:
+    """Set space aside that is given up when garbage is collected, if there is enough.
+
+    Deleting needs some itself: SQLite writes before it forgets.
+    """
+    with suppress(OSError):
+        effect("reserve space")
+        descriptor = os.open(layout.reserve, os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            os.posix_fallocate(descriptor, 0, RESERVE)
+        finally:
+            os.close(descriptor)
 
 
 def _refuse_foreign(layout: StoreLayout) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from errno import EMLINK
 from typing import TYPE_CHECKING, Final
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 from fromager.store.durability import storage_error, sync_each, sync_filesystem
 from fromager.store.errors import ObjectMissing, StoreError
 from fromager.store.exchange import exchange
+from fromager.store.layout import REPLACED, blob_name
 from fromager.store.records import dump_record, load_record
 from fromager.store.staging import FOLDER_MODE, MTIME
 from fromager.store.writer import is_certainly_undone
@@ -162,6 +164,8 @@ class _Publication:
             batches = [t.batch for t in group if self._makes_sense(t, registry)]
             try:
                 for batch in batches:
+                    # Before they are valid, so that nobody takes them for garbage.
+                    batch.staging.rely(batch.objects)
                     self._place(batch, registry)
                 self._sync_touched()
                 self._effect("commit")
@@ -178,6 +182,9 @@ class _Publication:
                 # a crash; then all that it makes valid must be there.
                 if is_certainly_undone(error):
                     self._take_back()
+                else:
+                    with suppress(OSError):
+                        self._layout.leftovers.touch()
                 raise
 
     def _makes_sense(self, ticket: _Ticket, registry: Registry) -> bool:
@@ -190,8 +197,16 @@ class _Publication:
         return True
 
     def _place(self, batch: Batch, registry: Registry) -> None:
+        self._put_back(batch.staging)
+        new = [
+            path
+            for path, staged in batch.objects.items()
+            if staged.place is not None and not registry.has(path)
+        ]
         for file, staged in batch.staging.blobs.items():
-            self._pool(file, staged, batch.staging)
+            if not self._pool(file, staged, batch.staging):
+                for path in new:
+                    self._pin(self._layout.blob(file), file, path.hash, batch.staging)
         for path, staged_object in batch.objects.items():
             target = self._layout.object(path)
             valid = path in self._placed or registry.has(path)
@@ -210,7 +225,8 @@ class _Publication:
             known = claim.exists()
             self._rename(staged_record, os.fsencode(claim), keep=known)
 
-    def _pool(self, file: File, staged: StagedBlob, staging: Staging) -> None:
+    def _pool(self, file: File, staged: StagedBlob, staging: Staging) -> bool:
+        """Let the pool have a staged file; False if it has another with these bytes."""
         target = self._layout.blob(file)
         self._make_folder(os.path.dirname(target))
         self._touched.add(os.path.dirname(target))
@@ -219,14 +235,47 @@ class _Publication:
             self._effect("link blob")
             os.link(staged.path, new)
         except FileExistsError:  # another process was quicker
-            return
+            return os.path.samefile(staged.path, target)
         except OSError as error:
             if error.errno != EMLINK:
                 raise
             new = self._copied(file, staged, staging)
         if new != target:
+            # Who links the old file holds the same blob; who that is, is not known.
+            self._pin(new, file, REPLACED, staging)
             self._effect("rename blob")
             os.rename(new, target)
+        return True
+
+    def _pin(self, blob: bytes, file: File, why: str, staging: Staging) -> None:
+        """Add a link to a blob of the pool, for an object that has a file of its own.
+
+        A blob of the pool goes when nothing else links it. Such an object cannot be
+        seen from that, so the pin stands for it until it goes itself.
+        """
+        self._make_folder(self._layout.pins)
+        self._touched.add(self._layout.pins)
+        place = staging.place()
+        self._effect("pin blob")
+        os.link(blob, place)
+        self._effect("rename pin")
+        os.rename(place, self._layout.pin(blob_name(file), why.encode()))
+        self._effect("remove file")
+        with suppress(FileNotFoundError):  # it was pinned: renaming did nothing
+            os.unlink(place)
+
+    def _put_back(self, staging: Staging) -> None:
+        """Let the pool have what was linked from it and then taken out of it.
+
+        Only a collection of garbage that was killed in between leaves this undone.
+        """
+        if not _entries(self._layout.trash):
+            return
+        for file, path in staging.linked.items():
+            if file not in staging.blobs and not os.path.lexists(
+                self._layout.blob(file)
+            ):
+                staging.adopt(file, path)
 
     def _copied(self, file: File, staged: StagedBlob, staging: Staging) -> bytes:
         """A new file for the pool, on disk, where no link to the staged one is left."""
@@ -325,6 +374,9 @@ class _Publication:
 
     def _take_back(self) -> None:
         """Bring what was placed back to staging, where it is removed."""
+        with suppress(OSError):
+            # The pool has blobs now that no object links.
+            self._layout.leftovers.touch()
         for move, target, place in reversed(self._undo):
             try:
                 self._effect("take back")
@@ -334,3 +386,10 @@ class _Publication:
             except OSError:
                 # It stays as garbage without a row, which nobody trusts.
                 continue
+
+
+def _entries(folder: bytes) -> list[bytes]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []

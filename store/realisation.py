@@ -98,6 +98,12 @@ def dump_realisation(realisation: Realisation) -> bytes:
     ).encode("ascii")
 
 
+def is_evidence_record(content: bytes) -> bool:
+    """Whether a record is of what a check found; see `Realisation.is_evidence`."""
+    # Quotes in texts are escaped, and members are written without blanks.
+    return b'"purpose":"%b"' % PURPOSE_CHECK.encode() in content
+
+
 def load_realisation(content: bytes) -> Realisation:
     """The realisation that `dump_realisation` wrote.
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from stat import S_ISDIR
 from typing import TYPE_CHECKING, Final
 
-from fromager.store.durability import no_effect
+from fromager.store.effects import no_effect
 
 if TYPE_CHECKING:
     from collections.abc import Callable

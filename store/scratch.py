@@ -8,7 +8,8 @@ from contextlib import suppress
 from errno import EXDEV
 from typing import TYPE_CHECKING, Self
 
-from fromager.store.durability import no_effect, storage_error
+from fromager.store.durability import storage_error
+from fromager.store.effects import no_effect
 from fromager.store.memory import LEAST_ROOM, make_memory_scratch, memory_room
 from fromager.store.path import check_name
 from fromager.store.removal import remove_tree

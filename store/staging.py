@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from errno import EMLINK, ENAMETOOLONG
 from pathlib import Path
@@ -13,14 +14,17 @@ from blake3 import blake3
 
 from fromager.store.digest import Digest
 from fromager.store.errors import ObjectMissing, UnsupportedFile
+from fromager.store.layout import blob_name
+from fromager.store.locks import shared
 from fromager.store.removal import remove_tree
 from fromager.store.tree import MAX_DEPTH, Directory, File, Link, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from fromager.store.layout import StoreLayout
     from fromager.store.leases import Lease
+    from fromager.store.path import StorePath
 
 MTIME: Final = (1_000_000_000, 1_000_000_000)
 """Access and modification time of all in a store: one second after the epoch."""
@@ -45,19 +49,30 @@ class StagedBlob:
 
 
 class Staging:
-    """A transaction's private folder, made when the first file is written."""
+    """A transaction's private folder, made when the first file is written.
+
+    From the first look into the pool to its end a transaction shares the lock `pool`,
+    and so says that it may count on blobs that it saw there. Who collects garbage tries
+    for that lock after taking blobs out of the pool. So a blob either is not seen here,
+    or is kept in the trash as long as this one is under way: from there it is linked,
+    and gets into the pool again.
+    """
 
     def __init__(
         self, layout: StoreLayout, lease: Lease, effect: Callable[[str], None]
     ) -> None:
         self.layout, self.effect = layout, effect
         self.blobs: dict[File, StagedBlob] = {}
+        """Files that the pool is to get."""
+        self.linked: dict[File, bytes] = {}
+        """A link to each file that was taken from the pool."""
         self._lease = lease
         self._folder: bytes | None = None
         self._count = 0
         self._held: set[File] = set()
         self._unfit: set[File] = set()
         self._masked: bool | None = None
+        self._pool_lock: ExitStack | None = None
 
     def place(self) -> bytes:
         """A new path in the folder; nothing is there."""
@@ -70,10 +85,17 @@ class Staging:
         return b"%b/%d" % (self._folder, self._count)
 
     def discard(self) -> None:
-        """Remove the folder and what is left in it."""
+        """Remove the folder and what is left in it; the end of the transaction."""
         if self._folder is not None:
             remove_tree(self._folder, self.effect)
             self._folder = None
+        if self._pool_lock is not None:
+            self._pool_lock.close()
+            self._pool_lock = None
+
+    def rely(self, paths: Iterable[StorePath]) -> None:
+        """Keep objects that are about to become valid from being collected."""
+        self._lease.note(paths)
 
     def holds(self, file: File) -> bool:
         """Whether the pool or this transaction has a file's bytes.
@@ -82,6 +104,7 @@ class Staging:
         """
         if file in self._held or file in self.blobs:
             return True
+        self._count_on_pool()
         try:
             size = os.stat(self.layout.blob(file)).st_size
         except FileNotFoundError:
@@ -156,13 +179,16 @@ class Staging:
         Raises:
             ObjectMissing: it is not held.
         """
+        self._count_on_pool()
         staged = self.blobs.get(file)
         source = self.layout.blob(file) if staged is None else staged.path
         try:
             self.effect("link")
             os.link(source, target, follow_symlinks=False)
-        except FileNotFoundError as error:
-            raise ObjectMissing(str(file.digest)) from error
+            if staged is None:
+                self.linked.setdefault(file, target)
+        except FileNotFoundError:
+            self._link_from_trash(file, target)
         except OSError as error:
             if error.errno != EMLINK:
                 raise
@@ -180,6 +206,20 @@ class Staging:
             stream.write(content)
         os.chmod(path, 0o444)
         return path
+
+    def _count_on_pool(self) -> None:
+        if self._pool_lock is None:
+            self._pool_lock = ExitStack()
+            self._pool_lock.enter_context(shared(self.layout.locks / "pool"))
+
+    def _link_from_trash(self, file: File, target: bytes) -> None:
+        trashed, pooled = self.layout.trashed(blob_name(file)), self.layout.blob(file)
+        for source in (trashed, pooled, trashed, pooled):
+            with suppress(FileNotFoundError):
+                os.link(source, target, follow_symlinks=False)
+                self.adopt(file, target)
+                return
+        raise ObjectMissing(str(file.digest))
 
     def _copy_afresh(
         self, source: bytes, file: File, target: bytes, *, pooled: bool

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from fromager.store.database import connect, database_errors
-from fromager.store.durability import no_effect, storage_error
+from fromager.store.database import batches, connect, database_errors, marks
+from fromager.store.durability import held_in
+from fromager.store.effects import no_effect
 from fromager.store.errors import StoreError
 from fromager.store.locks import exclusive
 from fromager.store.path import StorePath
@@ -45,12 +46,8 @@ class Writer:
     def held(self) -> Iterator[Registry]:
         """Wait for the right to write, and hold it."""
         # The lock also keeps this process's threads off the connection.
-        with ExitStack() as held:
-            try:
-                lock = exclusive(self._layout.locks / "writer", self._effect)
-                held.enter_context(lock)
-            except OSError as error:
-                raise storage_error(self._layout.root, error) from error
+        lock = exclusive(self._layout.locks / "writer", self._effect)
+        with held_in(self._layout.root, lock):
             connection = self._current()
             with database_errors(self._layout.root):
                 yield Registry(connection, int(self._clock()))
@@ -152,6 +149,52 @@ class Registry:
             self._connection.execute(
                 INSERT_CLAIM, claim_values(realisation, registered)
             )
+
+    def referrers(self, paths: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """Objects that refer to these, each with the one that it refers to."""
+        for part in batches(paths):
+            yield from self._connection.execute(
+                "SELECT a.path, b.path FROM objects AS b"
+                " JOIN refs ON refs.reference = b.id"
+                " JOIN objects AS a ON a.id = refs.referrer"
+                f" WHERE b.path IN ({marks(part)}) AND a.id != b.id",
+                part,
+            )
+
+    def digests(self, paths: Sequence[str]) -> dict[str, str | None]:
+        """The digits of a blob's digest, or None for a tree, of those that are valid."""
+        rows: dict[str, str | None] = {}
+        for part in batches(paths):
+            query = (
+                "SELECT path, CASE kind WHEN 'blob' THEN digest END"
+                f" FROM objects WHERE path IN ({marks(part)})"
+            )
+            rows.update(self._connection.execute(query, part))
+        return rows
+
+    def forget(self, paths: Sequence[str]) -> None:
+        """Make objects invalid, as one transaction that is on disk at the end.
+
+        Nothing else may refer to them.
+        """
+        rows = [(path,) for path in paths]
+        with self._transaction("FULL"):
+            self._connection.executemany(
+                "DELETE FROM refs WHERE referrer ="
+                " (SELECT id FROM objects WHERE path = ?)",
+                rows,
+            )
+            self._connection.executemany("DELETE FROM objects WHERE path = ?", rows)
+
+    def forget_claims(self) -> list[tuple[str, str]]:
+        """Forget realisations whose output is gone; their keys and records."""
+        where = "output NOT IN (SELECT path FROM objects)"
+        rows = self._connection.execute(
+            f"SELECT key, record FROM realisations WHERE {where}"
+        ).fetchall()
+        with self._transaction("FULL"):
+            self._connection.execute(f"DELETE FROM realisations WHERE {where}")
+        return rows
 
     def commit(
         self, objects: Iterable[ObjectInfo], realisations: Iterable[Realisation]

@@ -53,6 +53,9 @@ if TYPE_CHECKING:
 @click.option(
     "--out-link", metavar="PATH", help="Make a link to each wheel: PATH, PATH-2, …"
 )
+@click.option(
+    "--root", metavar="NAME", help="Keep the whole set: a generation of root NAME."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.option("--jobs", type=int, metavar="N", help="Builds that run at once.")
 @click.option("--cores", type=int, metavar="N", help="Cores that each build may use.")
@@ -89,6 +92,7 @@ def command(
     no_deps: bool,
     pre: bool,
     out_link: str | None,
+    root: str | None,
     as_json: bool,
     keep_going: bool,
     keep_failed: bool,
@@ -100,7 +104,11 @@ def command(
 
     What was built before is found by the key of all its inputs, and reused.
     """
+    from fromager.store import check_name
+
     wiring = wire(flags, **settings)
+    if root is not None:
+        check_name(root)
     request, indexes = _request(
         wiring,
         requirements,
@@ -117,6 +125,8 @@ def command(
         _print(wiring, store, realised, as_json)
         if out_link:
             _link(wiring, store, realised, out_link)
+        if root:
+            _keep(wiring, store, realised, root)
     for failure in realised.failures:
         show(wiring.console, failure)
     if realised.failures:
@@ -198,6 +208,7 @@ def _realise(
     if base is not None:
         known = memo.recall(plan_key(request, wiring.basis(base, customisation)))
         if known is not None:
+            store.touch(wheel.realisation.output for wheel in known.wheels)
             return known
 
     _keep_memory_together()
@@ -292,3 +303,22 @@ def _link(wiring: Wiring, store: LocalStore, realised: Realised, out_link: str) 
     for number, wheel in enumerate(asked, start=1):
         link = wiring.folder / (out_link if number == 1 else f"{out_link}-{number}")
         store.link_root(link, _path(store, wheel))
+
+
+def _keep(wiring: Wiring, store: LocalStore, realised: Realised, root: str) -> None:
+    """Make the set the next generation of a root; a part of it is none."""
+    from fromager.store import Member
+
+    if realised.failures:
+        wiring.console.warning(f"root {root}: no generation, since something failed")
+        return
+    members = [
+        Member(
+            f"{wheel.name}=={wheel.version_text}",
+            wheel.realisation.output,
+            wheel.realisation.key,
+        )
+        for wheel in realised.wheels
+    ]
+    made = store.add_generation(root, members)
+    wiring.console.note(f"root {root}: generation {made.number}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -11,13 +12,14 @@ from fromager.cli.commands.store_rebuild_db import rebuild_db
 from fromager.cli.commands.store_repair import repair
 from fromager.cli.commands.store_verify import verify
 from fromager.cli.exit_codes import ExitCode
+from fromager.cli.quantities import count, show_duration, show_size
 from fromager.cli.targets import find_object, find_realisation, member_of
 from fromager.cli.wiring import wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from fromager.store import LocalStore, ObjectInfo, StorePath
+    from fromager.store import LocalStore, ObjectInfo, RootUse, StorePath
 
 
 @click.group("store", short_help="Look into the store, and keep it sound.")
@@ -117,6 +119,60 @@ def closure(
             for path in paths:
                 wiring.console.data(str(path))
     return ExitCode.DONE
+
+
+@command.command("roots", short_help="List what keeps objects alive.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@click.pass_obj
+def roots(flags: Mapping[str, object], as_json: bool) -> int:
+    """List all roots: named ones, links, running processes; for each its age, how many
+    objects it keeps, and what would be freed if it alone were gone.
+    """
+    wiring = wire(flags)
+    with wiring.open_store(create=False) as store:
+        uses = store.accounts().roots()
+    if as_json:
+        wiring.console.json({"roots": [_root_row(use) for use in uses]})
+    else:
+        for use in uses:
+            wiring.console.data(_root_line(use))
+    return ExitCode.DONE
+
+
+def _root_line(use: RootUse) -> str:
+    root = use.roots[-1]
+    parts = [f"{root.kind.value} {root.name}"]
+    if root.generation is not None:
+        current = [each.generation for each in use.roots if each.current]
+        named = count(len(use.roots), "generation")
+        parts.append(f"{named}, number {current[0]} current")
+    if not root.certain:
+        parts.append("cannot be read")
+    if root.since is not None:
+        parts.append(f"{show_duration(time.time() - root.since)} old")
+    parts.append(count(use.objects, "object"))
+    parts.append(f"{show_size(use.freed.bytes)} exclusive")
+    return ", ".join([f"{parts[0]}: {parts[1]}", *parts[2:]])
+
+
+def _root_row(use: RootUse) -> dict[str, object]:
+    root = use.roots[-1]
+    made = root.since and datetime.fromtimestamp(root.since, UTC).isoformat()
+    return {
+        "kind": root.kind.value,
+        "name": root.name,
+        "certain": root.certain,
+        "made": made,
+        "generations": [
+            {"number": each.generation, "current": each.current}
+            for each in use.roots
+            if each.generation is not None
+        ],
+        "paths": sorted({str(m.path) for each in use.roots for m in each.members}),
+        "objects": use.objects,
+        "exclusive_objects": use.exclusive,
+        "exclusive_bytes": use.freed.bytes,
+    }
 
 
 def _members(store: LocalStore, info: ObjectInfo) -> Iterable[dict[str, object]]:

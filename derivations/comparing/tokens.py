@@ -144,7 +144,9 @@ def value_causes(first: str, second: str, clues: Clues) -> tuple[Cause, ...] | N
 def path_cause(first: str, second: str) -> Cause:
     """Whether two paths differ in a random name or in the folder of the build."""
     old, new = first.split("/"), second.split("/")
-    if len(old) == len(new):
+    # Without a sandbox, the folder of a build has a random name itself.
+    folders = {path.partition("/build/src")[0] for path in (first, second)}
+    if len(old) == len(new) and (len(folders) == 1 or folders == {first, second}):
         differing = [(a, b) for a, b in zip(old, new, strict=True) if a != b]
         if differing and all(_random_names(a, b) for a, b in differing):
             return Cause.TEMPORARY_NAME

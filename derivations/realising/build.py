@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from fromager.derivations.realising.events import Reporter
     from fromager.derivations.realising.steps import Step, Steps
     from fromager.derivations.realising.target import BuildPolicy, Target
-    from fromager.store import LocalStore, Scratch, StorePath, Transaction
+    from fromager.store import Digest, LocalStore, Scratch, StorePath, Transaction
 
 TAIL_BYTES: Final = 64 << 10
 TAIL_LINES: Final = 20
@@ -61,6 +61,8 @@ class WheelBuild:
     question: ResolvedDerivation
     """The `requires` derivation that the same process answers."""
     arrangement: Arrangement
+    asked: tuple[Digest, ...] = ()
+    """Keys of those that were answered before, with less in the environment."""
 
     @property
     def subject(self) -> str:
@@ -228,7 +230,8 @@ class BuildPlace:
         facts = take_wheel(build.name, build.version, out, tree, epoch=epoch)
         name = object_name(f"{build.name}-{build.version}-wheel")
         output = transaction.add_directory(tree, name, consume=True)
-        return Made(output, (*facts, *build.arrangement.facts))
+        facts = (*facts, *build.arrangement.facts)
+        return Made(output, facts, (*build.asked, build.question.key))
 
 
 def is_small(store: LocalStore, source: StorePath) -> bool:

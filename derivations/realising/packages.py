@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from fromager.derivations.resolution.candidate import Release
     from fromager.derivations.resolution.outcome import Pin
     from fromager.derivations.sources.project import StaticMetadata
+    from fromager.store import Digest
 
 T = TypeVar("T")
 MOST_ROUNDS: Final = 4
@@ -84,6 +85,8 @@ class _Attempt:
     source: Step
     environment: BuildEnvironment
     arrangement: Arrangement
+    asked: tuple[Digest, ...]
+    """Keys of the questions that were answered in smaller environments."""
 
     @property
     def inputs(self) -> tuple[Step, ...]:
@@ -178,9 +181,13 @@ class Packages:
         source = await self.sources.tree(name, version, release)
         required = self._required(source, name, version)
         arrangement = await self._arrangement(name, version, source)
+        asked: tuple[Digest, ...] = ()
         for _ in range(MOST_ROUNDS):
             environment = await self._environment(subject, required)
-            attempt = _Attempt(subject, name, version, source, environment, arrangement)
+            attempt = _Attempt(
+                subject, name, version, source, environment, arrangement, asked
+            )
+            asked = (*asked, self._question(attempt).key)
             answer = self._remembered_answer(attempt)
             if answer is None or self._adds_nothing(answer, attempt):
                 try:
@@ -313,6 +320,7 @@ class Packages:
             accepted,
             self._question(attempt),
             attempt.arrangement,
+            attempt.asked,
         )
         step = await self.steps.step(
             derivation,

@@ -32,6 +32,7 @@ class RecordedStep:
             ObjectMissing: the derivation is not in the store.
             RebuildRefused: what it holds does not have the key that was recorded.
         """
+        store.rely_on((realisation.derivation, realisation.output))
         derivation = decode(store.read_file(realisation.derivation))
         if derivation.key != realisation.key:
             reason = f"{realisation.derivation} does not have the recorded key"
@@ -106,9 +107,9 @@ class RecordedStep:
 
 
 def object_with(store: LocalStore, digest: Digest) -> StorePath | None:
-    """A valid object with this digest, whatever it is called."""
+    """A valid object with this digest, whatever it is called; it stays."""
     for info in store.find(str(digest)):
-        if info.digest == digest and store.info(info.path) is not None:
+        if info.digest == digest and store.rely_on([info.path]):
             return info.path
     return None
 

@@ -64,6 +64,8 @@ class Made:
 
     output: ObjectInfo
     facts: tuple[tuple[str, str], ...] = ()
+    answers: tuple[Digest, ...] = ()
+    """Keys of the questions whose answers told what to do."""
 
 
 class Postponed(Exception):
@@ -136,14 +138,14 @@ class Steps:
         return resolve_inputs(derivation, outputs)
 
     def known(self, key: Digest) -> Realisation | None:
-        """The newest realisation of a key whose output is in the store.
+        """The newest realisation of a key whose output is in the store, to stay.
 
         What a check gave under other conditions is never used.
         """
-        return next(
-            (claim for claim in self.store.realisations(key) if not claim.is_evidence),
-            None,
-        )
+        for claim in self.store.realisations(key):
+            if not claim.is_evidence and self.store.rely_on([claim.output]):
+                return claim
+        return None
 
     async def step(
         self,
@@ -240,7 +242,6 @@ class Steps:
         drv = transaction.add_bytes(
             encode(resolved),
             f"{object_name(resolved.subject)}-{resolved.kind.value}.drv",
-            references={step.output for step in inputs},
         )
         keys = {step.realisation.output_digest: step.realisation.key for step in inputs}
         realisation = Realisation(
@@ -254,9 +255,16 @@ class Steps:
             started=int(started),
             duration=max(0.0, self.clock() - started),
             inputs=tuple(
-                (role, keys[digest])
-                for role, digest in resolved.inputs
-                if digest in keys
+                sorted(
+                    [
+                        *((f"answer {n}", key) for n, key in enumerate(made.answers)),
+                        *(
+                            (role, keys[digest])
+                            for role, digest in resolved.inputs
+                            if digest in keys
+                        ),
+                    ]
+                )
             ),
             facts=tuple(sorted(made.facts)),
         )

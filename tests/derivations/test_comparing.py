@@ -398,5 +398,6 @@ def test_two_wheels_of_50_mb_are_compared_in_time(tmp_path: Path) -> None:
     spent = time.process_time() - began
 
     assert report.sameness is Sameness.DIFFERENT
-    assert spent < 3, f"{spent:.1f} s"
+    # It takes about one; what grows with the square of a size takes minutes.
+    assert spent < 15, f"{spent:.1f} s"
     assert verdict(report).startswith("demo-1.0-py3-none-any.whl: 2 members differ")

@@ -18,8 +18,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from fromager.store import (
     File,
     LocalStore,
+    Member,
     ObjectDamaged,
     ObjectMissing,
+    Policy,
     Realisation,
     blob_digest,
     open_store,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from fromager.store import Directory, ObjectInfo, StorePath
 
+EVERYTHING = Policy(keep_derivations=False, keep_build_closure=False, thorough=True)
 KEYS = [blob_digest(b"key %d" % number) for number in range(3)]
 NAMES = st.sampled_from(["a", "b", "thing-1.0"])
 CONTENTS = st.sampled_from([b"", b"1", b"12", b"123", b"other"])
@@ -203,6 +206,8 @@ class Histories(RuleBasedStateMachine):
         file = files[which % len(files)]
         content = self.model.contents[file]
         place = self.store.path_of_blob(file)
+        if not place.exists():
+            return
         mode = place.stat().st_mode
         place.chmod(0o644)
         place.write_bytes(content if heal else b"!" * len(content))
@@ -210,6 +215,41 @@ class Histories(RuleBasedStateMachine):
         os.utime(place, ns=(1_000_000_000, 1_000_000_000))
         model = self.model
         self.model = model.healed(file) if heal else model.with_damage(file)
+
+    @precondition(lambda self: self.model.known)
+    @rule(which=WHICH)
+    def root(self, which: int) -> None:
+        """A named root keeps an object, and all that it needs."""
+        path = self.pick(which)
+        if path not in self.model.lost:
+            self.count += 1
+            self.store.add_generation(f"root-{self.count}", [Member("it", path)])
+            self.model = self.model.rooted(f"root-{self.count}", path)
+
+    @precondition(lambda self: self.model.roots)
+    @rule(which=WHICH)
+    def unroot(self, which: int) -> None:
+        roots = sorted(self.model.roots)
+        name = roots[which % len(roots)][0]
+        self.other.generations().delete(name)
+        self.model = self.model.unrooted(name)
+
+    @rule(at=st.integers(0, 80))
+    def collect(self, at: int) -> None:
+        """All goes that no root reaches, and nothing else, though one was killed at it."""
+        # Who has a store open keeps what it has come to rely on.
+        self.store.close()
+        self.other.close()
+
+        def work(effect: Callable[[str], None] = lambda name: None) -> None:
+            with self.open(effect) as store:
+                store.collector().collect(EVERYTHING, lambda holder: None)
+
+        if at:
+            assert wait(fork(lambda: work(Killer(at)))) in (0, -signal.SIGKILL)
+        work()
+        self.store, self.other = self.open(), self.open()
+        self.model = self.model.collected()
 
     @rule()
     def mend(self) -> None:

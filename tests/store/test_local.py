@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -375,7 +376,7 @@ def test_a_damaged_log_is_as_good_as_none(store: LocalStore, tmp_path: Path) -> 
 
 def listed(store: LocalStore) -> set[str]:
     folder = store.root / ".fromager" / "roots" / "links"
-    return {str(path.readlink()) for path in folder.iterdir()}
+    return {json.loads(path.read_bytes())["link"] for path in folder.iterdir()}
 
 
 def test_a_link_is_made_replaced_and_listed(
@@ -397,9 +398,10 @@ def test_a_link_is_made_replaced_and_listed(
 def test_only_a_link_is_replaced(store: LocalStore, tmp_path: Path, kind: str) -> None:
     place = tmp_path / "result"
     place.write_bytes(b"mine") if kind == "file" else place.mkdir()
+    target = blob(store, b"1", "one").path.below(store.root)
 
     with pytest.raises(LinkRefused) as caught:
-        store.link_root(place, tmp_path)
+        store.link_root(place, target)
 
     assert caught.value.hint
     assert not place.is_symlink()
@@ -407,8 +409,19 @@ def test_only_a_link_is_replaced(store: LocalStore, tmp_path: Path, kind: str) -
 
 
 def test_a_link_in_no_folder_is_refused(store: LocalStore, tmp_path: Path) -> None:
+    target = blob(store, b"1", "one").path.below(store.root)
+
     with pytest.raises(LinkRefused, match="No such file"):
-        store.link_root(tmp_path / "missing" / "result", tmp_path)
+        store.link_root(tmp_path / "missing" / "result", target)
+
+
+def test_a_link_to_no_object_is_refused(store: LocalStore, tmp_path: Path) -> None:
+    gone = StorePath.of(blob_digest(b"1"), "one").below(store.root)
+
+    for target in (tmp_path, store.root, store.root / ".fromager", gone):
+        with pytest.raises(ObjectMissing):
+            store.link_root(tmp_path / "result", target)
+    assert listed(store) == set()
 
 
 def test_a_copy_is_writable_and_shares_nothing(

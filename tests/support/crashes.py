@@ -6,6 +6,7 @@ done. The harness brings it to every end it can come to, and examines what is le
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -117,8 +118,15 @@ def is_there(attempt: Attempt, store: LocalStore, statement: str) -> bool:
             return store.read_log(Digest.parse(name)) is not None
         case "root":
             link = attempt.folder / name
-            listed = (store.root / ".fromager" / "roots" / "links").iterdir()
-            return link.is_symlink() and link in {each.readlink() for each in listed}
+            listed = (store.root / ".fromager" / "roots" / "links").glob("*.json")
+            known = {json.loads(each.read_bytes())["link"] for each in listed}
+            return link.is_symlink() and str(link) in known
+        case "generation":
+            root, number = name.split()
+            found = store.generations().of(root)
+            return int(number) in {each.number for each in found}
+        case "gone":
+            return store.info(StorePath.parse(name)) is None
         case "fact":
             return store.recall("namespace", name) is not None
     raise AssertionError(f"{statement!r} cannot be checked")

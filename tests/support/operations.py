@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 from fromager.store import (
     Directory,
     Link,
+    Member,
+    Policy,
     Realisation,
     blob_digest,
     rebuild_database,
@@ -207,9 +209,58 @@ def _save_log_only(attempt: Attempt) -> None:
 
 def _link_root(attempt: Attempt) -> None:
     with attempt.store() as store:
-        for target in ("first", "second"):
-            store.link_root(attempt.folder / "result", store.root / target)
+        with store.transaction() as transaction:
+            other = transaction.add_bytes(b"other", "other")
+        (kept,) = store.find("kept")
+        for info in (kept, other):
+            store.link_root(attempt.folder / "result", info.path.below(store.root))
             attempt.done("root", "result")
+
+
+def _make_generations(attempt: Attempt) -> None:
+    with attempt.store() as store:
+        (kept,) = store.find("kept")
+        with store.transaction() as transaction:
+            other = transaction.add_bytes(b"other", "other")
+        for info in (kept, other):
+            made = store.add_generation("name", [Member("it", info.path)])
+            attempt.done("generation", f"name {made.number}")
+        store.generations().switch("name", 1)
+
+
+def _rooted_store(attempt: Attempt) -> None:
+    """Two generations, one link, and what only the older one or nothing needs."""
+    _some_store(attempt)
+    with attempt.store() as store:
+        (kept,) = store.find("kept")
+        with store.transaction() as transaction:
+            transaction.add_directory(attempt.folder / "in", "garbage")
+            more = transaction.add_bytes(b"more garbage", "more")
+            transaction.register(_claim(more, more))
+            old = transaction.add_bytes(b"old", "old", references=[kept.path])
+        store.save_log(KEY, attempt.folder / "log")
+        store.link_root(attempt.folder / "result", kept.path.below(store.root))
+        attempt.done("root", "result")
+        for info in (old, kept):
+            store.add_generation("name", [Member("it", info.path)])
+        attempt.done("generation", "name 2")
+
+
+def _collect(attempt: Attempt) -> None:
+    with attempt.store() as store:
+        garbage = [
+            info.path for name in ("garbage", "more") for info in store.find(name)
+        ]
+        store.collector().collect(Policy(), lambda holder: None)
+        for path in garbage:
+            attempt.done("gone", path)
+
+
+def _delete_generation(attempt: Attempt) -> None:
+    with attempt.store() as store:
+        generations = store.generations()
+        numbers = [each.number for each in generations.of("name")]
+        generations.delete("name", [number for number in numbers if number == 1])
 
 
 def _remember(attempt: Attempt) -> None:
@@ -231,6 +282,9 @@ OPERATIONS: Final = (
     Operation("lock a key", _some_store, _lock),
     Operation("save a log", _some_store, _save_log),
     Operation("link a root", _some_store, _link_root),
+    Operation("make generations", _some_store, _make_generations),
+    Operation("delete a generation", _rooted_store, _delete_generation),
+    Operation("collect garbage", _rooted_store, _collect),
     Operation("remember", _some_store, _remember),
     Operation("verify", _some_store, _verify),
     Operation("repair", _damaged_store, _repair),

@@ -69,6 +69,8 @@ class StoreModel:
     corrupt: frozenset[File] = frozenset()
     """Files whose bytes were changed there, in all objects that hold them."""
     contents: dict[File, bytes] = field(default_factory=dict)
+    roots: frozenset[tuple[str, StorePath]] = frozenset()
+    """Named roots, each with what it holds."""
 
     def after(self, steps: Iterable[Step], now: int) -> StoreModel:
         """What a transaction of these steps makes of it."""
@@ -106,6 +108,32 @@ class StoreModel:
     def healed(self, file: File) -> StoreModel:
         """It with the bytes of a file as they were."""
         return replace(self, corrupt=self.corrupt - {file})
+
+    def rooted(self, name: str, path: StorePath) -> StoreModel:
+        """It with one more root."""
+        return replace(self, roots=self.roots | {(name, path)})
+
+    def unrooted(self, name: str) -> StoreModel:
+        """It without a root."""
+        left = (row for row in self.roots if row[0] != name)
+        return replace(self, roots=frozenset(left))
+
+    def collected(self) -> StoreModel:
+        """What is left if all goes that no root reaches; claims stay, as evidence."""
+        alive = self.closure(path for _, path in self.roots)
+        left = replace(
+            self,
+            known={path: self.known[path] for path in alive},
+            lost=self.lost.intersection(alive),
+        )
+        # Bytes that nothing holds any more are gone, and so is what was wrong with them.
+        held = {
+            file
+            for path in left.known
+            if path not in left.lost
+            for _, file in left.files(path)
+        }
+        return replace(left, corrupt=self.corrupt & held)
 
     def objects(self) -> tuple[ObjectInfo, ...]:
         """All valid objects, sorted by path."""

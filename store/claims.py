@@ -1,0 +1,51 @@
+"""What was claimed of derivations, read back from a store's database."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from fromager.store.realisation import load_realisation
+
+if TYPE_CHECKING:
+    from fromager.store.database import Database
+    from fromager.store.digest import Digest
+    from fromager.store.layout import StoreLayout
+    from fromager.store.path import StorePath
+    from fromager.store.realisation import Realisation
+
+
+class Claims:
+    """The part of a store that answers who made what; what checks found comes last."""
+
+    def __init__(self, layout: StoreLayout, database: Database) -> None:
+        self._layout, self._database = layout, database
+
+    def realisations(self, key: Digest) -> tuple[Realisation, ...]:
+        """All claims for a key, newest first, whose outputs are valid here."""
+        found = self._claims("key = ? AND output IN (SELECT path FROM sound)", str(key))
+        return tuple(claim for claim in found if self._is_there(claim.output))
+
+    def history(self, kind: str, subject: str) -> tuple[Realisation, ...]:
+        """All claims of a kind for a subject, newest first, valid or not."""
+        return self._claims("kind = ? AND subject = ?", kind, subject)
+
+    def producers(self, output: StorePath) -> tuple[Realisation, ...]:
+        """All claims that gave this object, newest first."""
+        return self._claims("output = ?", str(output))
+
+    def realised(self, derivation: StorePath) -> tuple[Realisation, ...]:
+        """All claims of the derivation that this object holds, newest first."""
+        return self._claims("derivation = ?", str(derivation))
+
+    def subjects(self, kind: str) -> tuple[str, ...]:
+        """What claims of a kind are for, the newest first."""
+        return self._database.subjects(kind)
+
+    def _is_there(self, path: StorePath) -> bool:
+        return os.path.lexists(self._layout.object(path))
+
+    def _claims(self, where: str, *values: str) -> tuple[Realisation, ...]:
+        found = [load_realisation(c) for c in self._database.claims(where, values)]
+        # Stable: whoever takes the first takes the newest that is no mere evidence.
+        return tuple(sorted(found, key=lambda claim: claim.is_evidence))
