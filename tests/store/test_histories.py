@@ -249,7 +249,9 @@ class Histories(RuleBasedStateMachine):
             assert wait(fork(lambda: work(Killer(at)))) in (0, -signal.SIGKILL)
         work()
         self.store, self.other = self.open(), self.open()
-        self.model = self.model.collected()
+        after = self.model.collected()
+        self.stop_reading(self.model.corrupt - after.corrupt)
+        self.model = after
 
     @rule()
     def mend(self) -> None:
@@ -264,11 +266,7 @@ class Histories(RuleBasedStateMachine):
         repairs = self.other.care().repair(restorers=[Source(self.model)])
         assert repairs.irreparable == ()
         assert self.store.care().verify().damages == ()
-        # Those who had opened a damaged file still have that one.
-        kept = [row for row in self.reading if row[1] not in self.model.corrupt]
-        for descriptor, _ in set(self.reading) - set(kept):
-            os.close(descriptor)
-        self.reading = kept
+        self.stop_reading(self.model.corrupt)
         self.model = replace(self.model, lost=frozenset(), corrupt=frozenset())
 
     @precondition(lambda self: self.model.known)
@@ -325,6 +323,13 @@ class Histories(RuleBasedStateMachine):
         with self.store.transaction() as transaction:
             transaction.put_blob(os.urandom(8))
         assert leftovers(self.store) == []
+
+    def stop_reading(self, files: frozenset[File]) -> None:
+        """Those who had opened a file while it was damaged still have that one."""
+        kept = [row for row in self.reading if row[1] not in files]
+        for descriptor, _ in set(self.reading) - set(kept):
+            os.close(descriptor)
+        self.reading = kept
 
     def check_files(self, path: StorePath) -> None:
         """Each file is read as it was added, or refused."""
