@@ -38,12 +38,15 @@ if TYPE_CHECKING:
         ObjectDamaged,
         ObjectMissing,
         ObjectWithheld,
+        ReferenceMissing,
         StoreError,
         StoreFull,
         StoreUnavailable,
         UnsupportedFile,
     )
+    from fromager.store.layered import LayeredStore, open_layers
     from fromager.store.local import LocalStore, open_store
+    from fromager.store.locks import Caller
     from fromager.store.other_store import OtherStore
     from fromager.store.path import StorePath, check_name
     from fromager.store.reading import read_tree
@@ -78,6 +81,7 @@ _HOME = {
         "LinkRefused",
         "ObjectDamaged",
         "ObjectMissing",
+        "ReferenceMissing",
         "StoreError",
         "StoreFull",
         "StoreUnavailable",
@@ -97,7 +101,9 @@ _HOME = {
     "rebuild": ("rebuild_database",),
     "repair": ("Restorer",),
     "verify": ("Scope",),
+    "layered": ("LayeredStore", "open_layers"),
     "local": ("LocalStore", "open_store"),
+    "locks": ("Caller",),
     "path": ("StorePath", "check_name"),
     "scratch": ("Scratch",),
     "reading": ("read_tree",),
@@ -114,6 +120,7 @@ _MODULE = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [
     "DERIVATION_CONTEXT",
     "PURPOSE_CHECK",
+    "Caller",
     "Care",
     "Damage",
     "DamageKind",
@@ -125,6 +132,7 @@ __all__ = [
     "InvalidName",
     "InvalidRecord",
     "Irreparable",
+    "LayeredStore",
     "Link",
     "LinkRefused",
     "LocalStore",
@@ -137,6 +145,7 @@ __all__ = [
     "OtherStore",
     "Realisation",
     "RebuiltDatabase",
+    "ReferenceMissing",
     "Repaired",
     "Repairs",
     "Restorer",
@@ -157,6 +166,7 @@ __all__ = [
     "dump_realisation",
     "from_paths",
     "load_realisation",
+    "open_layers",
     "open_store",
     "read_tree",
     "rebuild_database",

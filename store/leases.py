@@ -12,7 +12,7 @@ import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from fromager.store.locks import acquire, describe_holder, write_holder
+from fromager.store.locks import Caller, acquire, write_holder
 from fromager.store.memory import memory_scratch
 from fromager.store.removal import remove_tree
 
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 class Lease:
     """This process's claim to its folders; taken when the first one is made."""
 
-    def __init__(self, layout: StoreLayout, clock: Callable[[], float]) -> None:
-        self._layout, self._clock = layout, clock
+    def __init__(
+        self, layout: StoreLayout, clock: Callable[[], float], caller: Caller
+    ) -> None:
+        self._layout, self._clock, self._caller = layout, clock, caller
         self._lock = threading.Lock()
         self._descriptor: int | None = None
         self._name = ""
@@ -56,7 +58,7 @@ class Lease:
         self._name = os.urandom(8).hex()
         self._descriptor = acquire(self._layout.leases / self._name)
         assert self._descriptor is not None
-        write_holder(self._descriptor, describe_holder(self._clock()))
+        write_holder(self._descriptor, self._caller.describe(self._clock()))
 
 
 def sweep(layout: StoreLayout) -> None:

@@ -8,24 +8,21 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from fromager.store.database import Database
-from fromager.store.digest import Digest, blob_digest
+from fromager.store.beneath import NOTHING
+from fromager.store.database import Database, newest_first
 from fromager.store.durability import storage_error
 from fromager.store.errors import (
-    InvalidRecord,
-    ObjectDamaged,
     ObjectMissing,
     ObjectWithheld,
-    StoreUnavailable,
-    UnsupportedFile,
+    ReferenceMissing,
 )
 from fromager.store.layout import StoreLayout
 from fromager.store.leases import Lease
-from fromager.store.locks import describe_holder, removed_after
-from fromager.store.opening import ensure_store, require_store, require_writable
+from fromager.store.locks import ANONYMOUS, removed_after
+from fromager.store.mounts import read_mounts
+from fromager.store.opening import open_layout
 from fromager.store.path import StorePath, check_name
 from fromager.store.realisation import load_realisation
-from fromager.store.tree import Directory, File, encode
 from fromager.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -34,12 +31,16 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from fromager.store.api import ObjectInfo, Transaction
+    from fromager.store.beneath import Beneath
     from fromager.store.care import Care
+    from fromager.store.digest import Digest
+    from fromager.store.locks import Caller
+    from fromager.store.opening import Access
     from fromager.store.publish import Publisher
     from fromager.store.realisation import Realisation
     from fromager.store.scratch import Scratch
     from fromager.store.staging import Staging
-    from fromager.store.tree import Node
+    from fromager.store.tree import Directory, File
 
 
 TREES_REMEMBERED: Final = 256
@@ -56,24 +57,23 @@ def open_store(
     create: bool = True,
     clock: Callable[[], float] = time.time,
     effect: Callable[[str], None] = no_effect,
+    caller: Caller = ANONYMOUS,
+    mounts: Callable[[], bytes] = read_mounts,
 ) -> LocalStore:
     """The store in a folder; it is made if there is none and `create` is true.
 
     Without `create` nothing on disk is changed by opening it. `effect` is called
-    with a name before each thing that a transaction does to the disk.
+    with a name before each thing that a transaction does to the disk. `mounts` gives
+    what `/proc/self/mountinfo` says.
 
     Raises:
         StoreUnavailable: there is none, it cannot be written (with `create`), it was
             made by a newer fromager, or the place cannot hold a store.
         StoreFull: no space is left to make it.
     """
-    layout = StoreLayout(root.absolute())
-    if create:
-        ensure_store(layout)
-    require_store(layout)
-    if create:
-        require_writable(layout)
-    return LocalStore(layout, clock, effect)
+    layout, mounted = StoreLayout(root.absolute()), mounts()
+    access = open_layout(layout, mounted, create=create)
+    return LocalStore(layout, access, clock, effect, caller)
 
 
 class LocalStore:
@@ -86,15 +86,18 @@ class LocalStore:
     def __init__(
         self,
         layout: StoreLayout,
+        access: Access,
         clock: Callable[[], float],
         effect: Callable[[str], None],
+        caller: Caller,
+        beneath: Beneath = NOTHING,
     ) -> None:
         self._layout, self._clock, self._effect = layout, clock, effect
-        owned = layout.private.stat().st_uid == os.geteuid()
-        self._writable = owned and os.access(layout.private, os.W_OK)
-        self._database = Database(layout, writable=self._writable)
-        self._writer = Writer(layout, clock)
-        self._lease = Lease(layout, clock)
+        self._access, self._caller, self._beneath = access, caller, beneath
+        self._writable = access.refusal is None
+        self._database = Database(layout, writable=self._writable, along=access.along)
+        self._writer = Writer(layout, clock, caller)
+        self._lease = Lease(layout, clock, caller)
         self._publisher: Publisher | None = None
         self._making = threading.Lock()
         self._trees: dict[StorePath, File | Directory] = {}
@@ -103,6 +106,25 @@ class LocalStore:
     def root(self) -> Path:
         """The folder in which the objects lie, absolute."""
         return self._layout.root
+
+    @property
+    def lower(self) -> tuple[LocalStore, ...]:
+        """The stores beneath this one, which are only read."""
+        return ()
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """The folders in which objects lie that can be read here, its own first."""
+        return (self.root, *(store.root for store in self.lower))
+
+    def place(self, path: StorePath) -> Path:
+        """Where a valid object lies.
+
+        Raises:
+            ObjectMissing: not a valid object.
+        """
+        self.require(path)
+        return path.below(self.root)
 
     def transaction(self) -> Transaction:
         """Begin to add objects.
@@ -115,13 +137,12 @@ class LocalStore:
 
         publisher = self._publishing()
         return LocalTransaction(
-            self._staging(), publisher, self.info, self._clock, self._remember_tree
+            self._staging(), publisher, self._own_info, self._clock, self._remember_tree
         )
 
     def info(self, path: StorePath) -> ObjectInfo | None:
         """What is known of a valid object; None if it is not valid here."""
-        found = self._database.info(path)
-        return found if found is not None and self._is_there(path) else None
+        return self._own_info(path)
 
     def require(self, path: StorePath) -> ObjectInfo:
         """What is known of a valid object.
@@ -147,21 +168,14 @@ class LocalStore:
             ObjectMissing: not a valid object.
             ObjectDamaged: its record is not the one that was written.
         """
-        from fromager.store.records import load_record
+        from fromager.store.contents import read_content
 
         self.require(path)
         known = self._trees.get(path)
-        if known is not None:
-            return known
-        place = self._layout.record(path)
-        try:
-            record = load_record(place.read_bytes())
-        except (OSError, InvalidRecord) as error:
-            raise ObjectDamaged(place, "the object's record", str(error)) from error
-        if record.path != path:
-            raise ObjectDamaged(place, str(path), str(record.path))
-        self._remember_tree(path, record.content)
-        return record.content
+        if known is None:
+            known = read_content(self._layout, path)
+            self._remember_tree(path, known)
+        return known
 
     def find(self, prefix: str) -> tuple[ObjectInfo, ...]:
         """Objects whose path, name or digest (`blake3:…` or hex) begins with this."""
@@ -177,10 +191,19 @@ class LocalStore:
         Raises:
             ObjectMissing: one of them is not valid.
         """
-        reached, missing = self._database.closure(paths)
+        reached, missing, lower = self.reach(paths)
         if missing:
             self.require(StorePath.parse(min(missing)))
+        if lower:
+            raise ReferenceMissing(min(lower))
         return tuple(StorePath.parse(text) for text in sorted(reached))
+
+    def reach(self, paths: Iterable[StorePath]) -> tuple[set[str], set[str], set[str]]:
+        """What these objects reach in this store; which of them are not in it; and
+        what they refer to that lies in a store beneath it.
+        """
+        reached, missing = self._database.closure(paths)
+        return reached, missing, self._database.lower_references(reached)
 
     def realisations(self, key: Digest) -> tuple[Realisation, ...]:
         """All claims for a key, newest first, whose outputs are valid here.
@@ -204,6 +227,10 @@ class LocalStore:
 
     def subjects(self, kind: str) -> tuple[str, ...]:
         """What claims of a kind are for, the newest first."""
+        return newest_first(self.newest_by_subject(kind))
+
+    def newest_by_subject(self, kind: str) -> dict[str, int]:
+        """What claims of a kind are for, and when the newest of each was started."""
         return self._database.subjects(kind)
 
     def build_lock(
@@ -211,7 +238,7 @@ class LocalStore:
     ) -> AbstractContextManager[None]:
         """Hold the right to build a key; `waiting(holder)` is called if it must wait."""
         self._require_writable()
-        holder = describe_holder(self._clock())
+        holder = self._caller.describe(self._clock())
         return removed_after(self._layout.locks / key.hex, holder, waiting)
 
     def recall(self, namespace: str, key: str) -> bytes | None:
@@ -257,7 +284,7 @@ class LocalStore:
         from fromager.store.materialise import materialise
 
         try:
-            materialise(self._layout, tree, target, mtime=mtime)
+            materialise(self._layouts, tree, target, mtime=mtime)
         except OSError as error:
             raise storage_error(self.root, error) from error
 
@@ -273,24 +300,9 @@ class LocalStore:
             ObjectDamaged: the bytes on disk are not those of the record.
             UnsupportedFile: it is a folder or a link.
         """
-        node: Node | None = self.tree(path)
-        if member is not None:
-            node = node.get(member) if isinstance(node, Directory) else None
-        named = str(path) if member is None else f"{path}/{member}"
-        if node is None:
-            raise ObjectMissing(named)
-        if not isinstance(node, File):
-            raise UnsupportedFile(Path(named), "it is no file")
-        place = Path(os.fsdecode(self._layout.object(path)))
-        if member is not None:
-            place = Path(os.fsdecode(os.fsencode(place) + b"/" + encode(member)))
-        try:
-            content = place.read_bytes()
-        except OSError as error:
-            raise ObjectDamaged(place, str(node.digest), str(error)) from error
-        if (actual := blob_digest(content)) != node.digest:
-            raise ObjectDamaged(place, str(node.digest), str(actual))
-        return content
+        from fromager.store.contents import read_member
+
+        return read_member(self._layout, path, self.tree(path), member)
 
     def save_log(self, key: Digest, source: Path) -> None:
         """Keep the log of a key's build, replacing the one before."""
@@ -346,13 +358,15 @@ class LocalStore:
         self._require_writable()
         with self._making:
             if self._publisher is None:
-                self._publisher = Publisher(self._layout, self._writer, self._effect)
+                self._publisher = Publisher(
+                    self._layout, self._writer, self._effect, self._beneath
+                )
             return self._publisher
 
     def _staging(self) -> Staging:
         from fromager.store.staging import Staging
 
-        return Staging(self._layout, self._lease, self._effect)
+        return Staging(self._layout, self._lease, self._effect, self._beneath)
 
     def _remember_tree(self, path: StorePath, content: File | Directory) -> None:
         """Keep what an object holds: it never changes, and reading it is slow."""
@@ -360,6 +374,15 @@ class LocalStore:
             if len(self._trees) >= TREES_REMEMBERED:
                 del self._trees[next(iter(self._trees))]
             self._trees[path] = content
+
+    def _own_info(self, path: StorePath) -> ObjectInfo | None:
+        found = self._database.info(path)
+        return found if found is not None and self._is_there(path) else None
+
+    @property
+    def _layouts(self) -> tuple[StoreLayout, ...]:
+        """Of the stores whose pools may be read, its own first."""
+        return (self._layout,)
 
     def _is_there(self, path: StorePath) -> bool:
         return os.path.lexists(self._layout.object(path))
@@ -370,6 +393,5 @@ class LocalStore:
         return tuple(sorted(found, key=lambda claim: claim.is_evidence))
 
     def _require_writable(self) -> None:
-        if not self._writable:
-            require_writable(self._layout)
-            raise StoreUnavailable(self.root, "it is read-only")
+        if self._access.refusal is not None:
+            raise self._access.refusal

@@ -13,12 +13,14 @@ from blake3 import blake3
 
 from fromager.store.digest import Digest
 from fromager.store.errors import ObjectMissing, UnsupportedFile
+from fromager.store.materialise import copy_checked
 from fromager.store.removal import remove_tree
 from fromager.store.tree import MAX_DEPTH, Directory, File, Link, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fromager.store.beneath import Beneath
     from fromager.store.layout import StoreLayout
     from fromager.store.leases import Lease
 
@@ -48,9 +50,13 @@ class Staging:
     """A transaction's private folder, made when the first file is written."""
 
     def __init__(
-        self, layout: StoreLayout, lease: Lease, effect: Callable[[str], None]
+        self,
+        layout: StoreLayout,
+        lease: Lease,
+        effect: Callable[[str], None],
+        beneath: Beneath,
     ) -> None:
-        self.layout, self.effect = layout, effect
+        self.layout, self.effect, self.beneath = layout, effect, beneath
         self.blobs: dict[File, StagedBlob] = {}
         self._lease = lease
         self._folder: bytes | None = None
@@ -161,7 +167,8 @@ class Staging:
             self.effect("link")
             os.link(source, target, follow_symlinks=False)
         except FileNotFoundError as error:
-            raise ObjectMissing(str(file.digest)) from error
+            if not self._copy_from_beneath(file, target):
+                raise ObjectMissing(str(file.digest)) from error
         except OSError as error:
             if error.errno != EMLINK:
                 raise
@@ -179,6 +186,25 @@ class Staging:
             stream.write(content)
         os.chmod(path, 0o444)
         return path
+
+    def _copy_from_beneath(self, file: File, target: bytes) -> bool:
+        """Stage a file at `target` that only a store beneath this one has."""
+        found = self.beneath.open_blob(file)
+        if found is None:
+            return False
+        source, blob = found
+        try:
+            self.effect("copy blob")
+            descriptor = self._create(target, file)
+            try:
+                copy_checked(source, descriptor, file, blob)
+                self._settle(descriptor, file)
+            finally:
+                os.close(descriptor)
+        finally:
+            os.close(source)
+        self.adopt(file, target)
+        return True
 
     def _copy_afresh(
         self, source: bytes, file: File, target: bytes, *, pooled: bool
