@@ -14,6 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+import click
+
 from fromager.cli.console import Console, standard_console
 from fromager.cli.settings import (
     Settings,
@@ -22,6 +24,7 @@ from fromager.cli.settings import (
     memory_bytes,
     usable_cores,
 )
+from fromager.cli.store_places import StorePlaces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -83,20 +86,31 @@ class Wiring:
         )
 
     @cached_property
-    def store_root(self) -> Path:
-        """The store's folder."""
+    def stores(self) -> StorePlaces:
+        """Where the stores are."""
         given = self.settings.text("store")
-        if given is not None:
-            return (self.folder / Path(given).expanduser()).absolute()
-        from platformdirs import user_data_path
+        if given is None:
+            from platformdirs import user_data_path
 
-        return user_data_path("fromager") / "store"
+            given = str(user_data_path("fromager") / "store")
+        return StorePlaces.find(given, self.settings.texts("lower"), self.folder)
 
     def open_store(self, *, create: bool) -> LocalStore:
-        """The store; only commands that write may create it."""
-        from fromager.store import open_store
+        """The store, above those that are only read; who writes may create it."""
+        from fromager.store import Caller, open_store
 
-        return open_store(self.store_root, create=create)
+        caller = Caller(_program(), self._tell_waiting)
+        places = self.stores
+        if places.top is not None and not places.lower:
+            return open_store(places.top, create=create, caller=caller)
+        from fromager.store import open_layers
+
+        return open_layers(places.top, places.lower, create=create, caller=caller)
+
+    def _tell_waiting(self, holder: str) -> None:
+        from fromager.derivations import Waiting
+
+        self.report(Waiting("store", "the store", holder))
 
     @cached_property
     def python(self) -> str:
@@ -392,6 +406,12 @@ class Wiring:
     def cores(self) -> int:
         """Cores that each build may use."""
         return self.settings.number("cores") or max(1, usable_cores() // self.jobs)
+
+
+def _program() -> str:
+    """The command that runs, for those who wait for it: `fromager realise`."""
+    context = click.get_current_context(silent=True)
+    return "fromager" if context is None else context.command_path
 
 
 def wire(flags: Mapping[str, object], **more: object) -> Wiring:
