@@ -25,6 +25,7 @@ from fromager.cli.settings import (
     usable_cores,
 )
 from fromager.cli.store_places import StorePlaces
+from fromager.derivations import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
         StopSignal,
         Surroundings,
     )
-    from fromager.store import LocalStore
+    from fromager.store import Beneath, Caller, LocalStore
 
 
 @dataclass(frozen=True)
@@ -95,17 +96,47 @@ class Wiring:
             given = str(user_data_path("fromager") / "store")
         return StorePlaces.find(given, self.settings.texts("lower"), self.folder)
 
+    @property
+    def own_root(self) -> Path:
+        """The folder of the store that is written to.
+
+        Raises:
+            InputError: all that were named are only read.
+        """
+        if self.stores.top is None:
+            raise InputError(
+                "there is no store to write to", hint="Name one without ro: before it"
+            )
+        return self.stores.top
+
+    @cached_property
+    def caller(self) -> Caller:
+        """This command, as others hear of it."""
+        from fromager.store import Caller
+
+        return Caller(_program(), self._tell_waiting)
+
     def open_store(self, *, create: bool) -> LocalStore:
         """The store, above those that are only read; who writes may create it."""
-        from fromager.store import Caller, open_store
+        from fromager.store import open_store
 
-        caller = Caller(_program(), self._tell_waiting)
         places = self.stores
         if places.top is not None and not places.lower:
-            return open_store(places.top, create=create, caller=caller)
+            return open_store(places.top, create=create, caller=self.caller)
         from fromager.store import open_layers
 
-        return open_layers(places.top, places.lower, create=create, caller=caller)
+        return open_layers(places.top, places.lower, create=create, caller=self.caller)
+
+    @contextmanager
+    def open_beneath(self) -> Iterator[Beneath]:
+        """What lies beneath the store that is written to, without that one."""
+        from fromager.store import NOTHING, open_layers
+
+        if self.stores.top is None or not self.stores.lower:
+            yield NOTHING
+            return
+        with open_layers(None, self.stores.lower, create=False) as lower:
+            yield lower
 
     def _tell_waiting(self, holder: str) -> None:
         from fromager.derivations import Waiting

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fromager.store.api import ObjectInfo, Store, Transaction, TreeBuilder
+    from fromager.store.beneath import NOTHING, Beneath
     from fromager.store.care import Care
     from fromager.store.damage import (
         Damage,
@@ -44,8 +45,8 @@ if TYPE_CHECKING:
         StoreUnavailable,
         UnsupportedFile,
     )
-    from fromager.store.layered import LayeredStore, open_layers
-    from fromager.store.local import LocalStore, open_store
+    from fromager.store.layered import LayeredStore
+    from fromager.store.local import LocalStore
     from fromager.store.locks import Caller
     from fromager.store.other_store import OtherStore
     from fromager.store.path import StorePath, check_name
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from fromager.store.rebuild import rebuild_database
     from fromager.store.repair import Restorer
     from fromager.store.scratch import Scratch
+    from fromager.store.stores import open_layers, open_store
     from fromager.store.tree import Directory, File, Link, Node, from_paths
     from fromager.store.verify import Scope
 
@@ -87,6 +89,7 @@ _HOME = {
         "StoreUnavailable",
         "UnsupportedFile",
     ),
+    "beneath": ("NOTHING", "Beneath"),
     "care": ("Care",),
     "damage": (
         "Damage",
@@ -101,8 +104,8 @@ _HOME = {
     "rebuild": ("rebuild_database",),
     "repair": ("Restorer",),
     "verify": ("Scope",),
-    "layered": ("LayeredStore", "open_layers"),
-    "local": ("LocalStore", "open_store"),
+    "layered": ("LayeredStore",),
+    "local": ("LocalStore",),
     "locks": ("Caller",),
     "path": ("StorePath", "check_name"),
     "scratch": ("Scratch",),
@@ -113,13 +116,16 @@ _HOME = {
         "dump_realisation",
         "load_realisation",
     ),
+    "stores": ("open_layers", "open_store"),
     "tree": ("Directory", "File", "Link", "Node", "from_paths"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "DERIVATION_CONTEXT",
+    "NOTHING",
     "PURPOSE_CHECK",
+    "Beneath",
     "Caller",
     "Care",
     "Damage",

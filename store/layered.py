@@ -13,75 +13,24 @@ Whoever owns a lower store is trusted as one trusts oneself.
 
 from __future__ import annotations
 
-import os
-import time
 from typing import TYPE_CHECKING
 
 from fromager.store.database import newest_first
-from fromager.store.errors import ReferenceMissing, StoreUnavailable
-from fromager.store.layout import StoreLayout
-from fromager.store.local import LocalStore, no_effect, open_store
-from fromager.store.locks import ANONYMOUS
-from fromager.store.materialise import open_blob
-from fromager.store.mounts import read_mounts
-from fromager.store.opening import find_access, open_layout, require_store
+from fromager.store.errors import ReferenceMissing
+from fromager.store.local import LocalStore
 from fromager.store.path import StorePath
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from fromager.store.api import ObjectInfo
     from fromager.store.digest import Digest
+    from fromager.store.layout import StoreLayout
     from fromager.store.locks import Caller
     from fromager.store.opening import Access
     from fromager.store.realisation import Realisation
     from fromager.store.tree import Directory, File
-
-
-def open_layers(
-    root: Path | None,
-    lower: Sequence[Path],
-    *,
-    create: bool = True,
-    clock: Callable[[], float] = time.time,
-    caller: Caller = ANONYMOUS,
-    mounts: Callable[[], bytes] = read_mounts,
-) -> LocalStore:
-    """The store in a folder, above others that are only read, the first one first.
-
-    Without a `root` the first of the others is on top; it is not written to either.
-
-    Raises:
-        StoreUnavailable: as for `open_store`; one of the others is not there; there
-            is nothing to write to, and `create` is true.
-    """
-    if root is not None and not lower:
-        return open_store(
-            root, create=create, clock=clock, caller=caller, mounts=mounts
-        )
-    mounted = mounts()
-    layouts = _distinct([StoreLayout(path.absolute()) for path in lower], root)
-    for layout in layouts:
-        _require_lower(layout)
-    if root is None:
-        layout, *layouts = layouts
-        access = find_access(layout, mounted, write=False)
-        if create and access.refusal is not None:
-            raise access.refusal
-    else:
-        layout = StoreLayout(root.absolute())
-        access = open_layout(layout, mounted, create=create)
-    stores = []
-    try:
-        for each in layouts:
-            reading = find_access(each, mounted, write=False)
-            stores.append(LocalStore(each, reading, clock, no_effect, caller))
-        return LayeredStore(layout, access, clock, caller, tuple(stores))
-    except BaseException:
-        for store in stores:
-            store.close()
-        raise
 
 
 class LayeredStore(LocalStore):
@@ -96,10 +45,11 @@ class LayeredStore(LocalStore):
         layout: StoreLayout,
         access: Access,
         clock: Callable[[], float],
+        effect: Callable[[str], None],
         caller: Caller,
         lower: tuple[LocalStore, ...],
     ) -> None:
-        super().__init__(layout, access, clock, no_effect, caller, _Lower(lower))
+        super().__init__(layout, access, clock, effect, caller, _Lower(lower))
         self._lower = lower
 
     @property
@@ -220,35 +170,8 @@ class _Lower:
         return next((info for info in found if info is not None), None)
 
     def open_blob(self, file: File) -> tuple[int, bytes] | None:
-        return open_blob([store._layout for store in self._stores], file)
-
-
-def _distinct(layouts: list[StoreLayout], top: Path | None) -> list[StoreLayout]:
-    """Each store once; none beneath itself."""
-    seen = {os.path.realpath(top)} if top is not None else set()
-    found = []
-    for layout in layouts:
-        place = os.path.realpath(layout.root)
-        if top is not None and place == os.path.realpath(top):
-            raise StoreUnavailable(
-                layout.root,
-                "it cannot be both written to and only read",
-                "Name another store to write to",
-            )
-        if place not in seen:
-            seen.add(place)
-            found.append(layout)
-    return found
-
-
-def _require_lower(layout: StoreLayout) -> None:
-    if not os.path.lexists(layout.version):
-        raise StoreUnavailable(
-            layout.root,
-            "there is no store at this place that could be read",
-            "Mount it, correct its name, or leave it out",
-        )
-    require_store(layout)
+        found = (store.open_blob(file) for store in self._stores)
+        return next((each for each in found if each is not None), None)
 
 
 def _merged(*layers: tuple[ObjectInfo, ...]) -> tuple[ObjectInfo, ...]:

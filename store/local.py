@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -16,11 +15,8 @@ from fromager.store.errors import (
     ObjectWithheld,
     ReferenceMissing,
 )
-from fromager.store.layout import StoreLayout
 from fromager.store.leases import Lease
-from fromager.store.locks import ANONYMOUS, removed_after
-from fromager.store.mounts import read_mounts
-from fromager.store.opening import open_layout
+from fromager.store.locks import removed_after
 from fromager.store.path import StorePath, check_name
 from fromager.store.realisation import load_realisation
 from fromager.store.writer import Writer
@@ -34,6 +30,7 @@ if TYPE_CHECKING:
     from fromager.store.beneath import Beneath
     from fromager.store.care import Care
     from fromager.store.digest import Digest
+    from fromager.store.layout import StoreLayout
     from fromager.store.locks import Caller
     from fromager.store.opening import Access
     from fromager.store.publish import Publisher
@@ -45,35 +42,6 @@ if TYPE_CHECKING:
 
 TREES_REMEMBERED: Final = 256
 """Objects whose content is kept in memory; a large environment takes about 1 MB."""
-
-
-def no_effect(name: str) -> None:
-    """What is called before each effect, unless a test wants to know."""
-
-
-def open_store(
-    root: Path,
-    *,
-    create: bool = True,
-    clock: Callable[[], float] = time.time,
-    effect: Callable[[str], None] = no_effect,
-    caller: Caller = ANONYMOUS,
-    mounts: Callable[[], bytes] = read_mounts,
-) -> LocalStore:
-    """The store in a folder; it is made if there is none and `create` is true.
-
-    Without `create` nothing on disk is changed by opening it. `effect` is called
-    with a name before each thing that a transaction does to the disk. `mounts` gives
-    what `/proc/self/mountinfo` says.
-
-    Raises:
-        StoreUnavailable: there is none, it cannot be written (with `create`), it was
-            made by a newer fromager, or the place cannot hold a store.
-        StoreFull: no space is left to make it.
-    """
-    layout, mounted = StoreLayout(root.absolute()), mounts()
-    access = open_layout(layout, mounted, create=create)
-    return LocalStore(layout, access, clock, effect, caller)
 
 
 class LocalStore:
@@ -287,6 +255,12 @@ class LocalStore:
             materialise(self._layouts, tree, target, mtime=mtime)
         except OSError as error:
             raise storage_error(self.root, error) from error
+
+    def open_blob(self, file: File) -> tuple[int, bytes] | None:
+        """A descriptor to read a file's bytes from, unchecked, and where they lie."""
+        from fromager.store.materialise import open_blob
+
+        return open_blob(self._layouts, file)
 
     def path_of_blob(self, file: File) -> Path:
         """Where the pool holds a file's bytes, read-only."""

@@ -13,12 +13,14 @@ from fromager.store import (
     File,
     ObjectDamaged,
     ObjectMissing,
+    OtherStore,
     Realisation,
     ReferenceMissing,
     StoreUnavailable,
     blob_digest,
     open_layers,
     open_store,
+    rebuild_database,
 )
 from support.trees import damages
 
@@ -427,3 +429,54 @@ def walk(edges: dict[StorePath, set[StorePath]], start: StorePath) -> set[StoreP
         seen |= new
         pending += new
     return seen
+
+
+def test_references_below_survive_a_new_database(tmp_path: Path, lower: Path) -> None:
+    with open_store(lower) as store:
+        below = add(store, b"below")
+    with open_layers(tmp_path / "upper", [lower]) as layered:
+        top = add(layered, b"top", "top", below.path)
+
+    with open_layers(None, [lower], create=False) as beneath:
+        rebuilt = rebuild_database(
+            tmp_path / "upper", clock=lambda: 5.0, beneath=beneath
+        )
+
+    assert rebuilt.damages == ()
+    with open_layers(tmp_path / "upper", [lower]) as layered:
+        assert layered.closure([top.path]) == tuple(
+            sorted((top.path, below.path), key=str)
+        )
+
+
+def test_a_new_database_withholds_what_needs_a_store_that_was_not_named(
+    tmp_path: Path, lower: Path
+) -> None:
+    with open_store(lower) as store:
+        below = add(store, b"below")
+    with open_layers(tmp_path / "upper", [lower]) as layered:
+        top = add(layered, b"top", "top", below.path)
+
+    rebuilt = rebuild_database(tmp_path / "upper", clock=lambda: 5.0)
+
+    assert [damage.object for damage in rebuilt.damages] == [top.path]
+
+
+def test_what_was_found_damaged_above_is_served_from_below(
+    layered: LocalStore, lower: Path
+) -> None:
+    own = add(layered, b"content")
+    with open_store(lower) as store:
+        add(store, b"content")
+    place = layered.root / str(own.path)
+    place.chmod(0o644)
+    place.write_bytes(b"CONTENT")
+
+    found = layered.care().verify()
+
+    assert [damage.object for damage in found.damages] == [own.path]
+    assert layered.read_file(own.path) == b"content"
+    assert layered.place(own.path).parent == lower
+    repairs = layered.care().repair(None, [OtherStore(each) for each in layered.lower])
+    assert repairs.irreparable == ()
+    assert layered.place(own.path).parent == layered.root
