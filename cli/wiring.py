@@ -14,8 +14,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-import click
-
 from fromager.cli.console import Console, standard_console
 from fromager.cli.settings import (
     Settings,
@@ -24,8 +22,7 @@ from fromager.cli.settings import (
     memory_bytes,
     usable_cores,
 )
-from fromager.cli.store_places import StorePlaces
-from fromager.derivations import InputError
+from fromager.cli.store_places import StorePlaces, Stores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,7 +48,7 @@ if TYPE_CHECKING:
         StopSignal,
         Surroundings,
     )
-    from fromager.store import Beneath, Caller, LocalStore
+    from fromager.store import LocalStore
 
 
 @dataclass(frozen=True)
@@ -87,56 +84,14 @@ class Wiring:
         )
 
     @cached_property
-    def stores(self) -> StorePlaces:
-        """Where the stores are."""
-        given = self.settings.text("store")
-        if given is None:
-            from platformdirs import user_data_path
-
-            given = str(user_data_path("fromager") / "store")
-        return StorePlaces.find(given, self.settings.texts("lower"), self.folder)
-
-    @property
-    def own_root(self) -> Path:
-        """The folder of the store that is written to.
-
-        Raises:
-            InputError: all that were named are only read.
-        """
-        if self.stores.top is None:
-            raise InputError(
-                "there is no store to write to", hint="Name one without ro: before it"
-            )
-        return self.stores.top
-
-    @cached_property
-    def caller(self) -> Caller:
-        """This command, as others hear of it."""
-        from fromager.store import Caller
-
-        return Caller(_program(), self._tell_waiting)
+    def stores(self) -> Stores:
+        """The stores that are named."""
+        given, lower = self.settings.text("store"), self.settings.texts("lower")
+        return Stores(StorePlaces.find(given, lower, self.folder), self._tell_waiting)
 
     def open_store(self, *, create: bool) -> LocalStore:
         """The store, above those that are only read; who writes may create it."""
-        from fromager.store import open_store
-
-        places = self.stores
-        if places.top is not None and not places.lower:
-            return open_store(places.top, create=create, caller=self.caller)
-        from fromager.store import open_layers
-
-        return open_layers(places.top, places.lower, create=create, caller=self.caller)
-
-    @contextmanager
-    def open_beneath(self) -> Iterator[Beneath]:
-        """What lies beneath the store that is written to, without that one."""
-        from fromager.store import NOTHING, open_layers
-
-        if self.stores.top is None or not self.stores.lower:
-            yield NOTHING
-            return
-        with open_layers(None, self.stores.lower, create=False) as lower:
-            yield lower
+        return self.stores.open(create=create)
 
     def _tell_waiting(self, holder: str) -> None:
         from fromager.derivations import Waiting
@@ -437,12 +392,6 @@ class Wiring:
     def cores(self) -> int:
         """Cores that each build may use."""
         return self.settings.number("cores") or max(1, usable_cores() // self.jobs)
-
-
-def _program() -> str:
-    """The command that runs, for those who wait for it: `fromager realise`."""
-    context = click.get_current_context(silent=True)
-    return "fromager" if context is None else context.command_path
 
 
 def wire(flags: Mapping[str, object], **more: object) -> Wiring:

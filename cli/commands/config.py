@@ -50,7 +50,7 @@ def show(
         name: {"value": value.value, "origin": value.origin}
         for name, value in wiring.settings.values.items()
     }
-    stores = wiring.stores
+    stores = wiring.stores.places
     if stores.top is not None:
         rows["store"]["value"] = str(stores.top)
         rows["lower"]["value"] = tuple(str(path) for path in stores.lower)

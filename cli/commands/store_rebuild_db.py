@@ -34,14 +34,14 @@ def rebuild_db(flags: Mapping[str, object], no_contents: bool, as_json: bool) ->
     from fromager.store import rebuild_database
 
     wiring = wire(flags)
-    with wiring.open_beneath() as beneath:
+    with wiring.stores.open_beneath() as beneath:
         found = rebuild_database(
-            wiring.own_root,
+            wiring.stores.own_root,
             clock=time.time,
             contents=not no_contents,
             processes=usable_cores(),
             beneath=beneath,
-            caller=wiring.caller,
+            caller=wiring.stores.caller,
         )
     if as_json:
         wiring.console.json(

@@ -474,7 +474,7 @@ def test_what_was_found_damaged_above_is_served_from_below(
 
     found = layered.care().verify()
 
-    assert [damage.object for damage in found.damages] == [own.path]
+    assert {damage.object for damage in found.damages} == {own.path}
     assert layered.read_file(own.path) == b"content"
     assert layered.place(own.path).parent == lower
     repairs = layered.care().repair(None, [OtherStore(each) for each in layered.lower])
