@@ -14,7 +14,11 @@ def global_options() -> list[click.Option]:
     """The options, made anew: each command has its own."""
     return [
         click.Option(
-            ["--store"], metavar="PATH", help="The store's folder (FROMAGER_STORE)."
+            ["--store"],
+            metavar="PATH",
+            multiple=True,
+            help="The store's folder (FROMAGER_STORE); ro:PATH is only read, and "
+            "may be repeated.",
         ),
         click.Option(
             ["--index"],

@@ -22,6 +22,7 @@ from fromager.cli.settings import (
     memory_bytes,
     usable_cores,
 )
+from fromager.cli.store_places import StorePlaces, Stores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -83,20 +84,19 @@ class Wiring:
         )
 
     @cached_property
-    def store_root(self) -> Path:
-        """The store's folder."""
-        given = self.settings.text("store")
-        if given is not None:
-            return (self.folder / Path(given).expanduser()).absolute()
-        from platformdirs import user_data_path
-
-        return user_data_path("fromager") / "store"
+    def stores(self) -> Stores:
+        """The stores that are named."""
+        given, lower = self.settings.text("store"), self.settings.texts("lower")
+        return Stores(StorePlaces.find(given, lower, self.folder), self._tell_waiting)
 
     def open_store(self, *, create: bool) -> LocalStore:
-        """The store; only commands that write may create it."""
-        from fromager.store import open_store
+        """The store, above those that are only read; who writes may create it."""
+        return self.stores.open(create=create)
 
-        return open_store(self.store_root, create=create)
+    def _tell_waiting(self, holder: str) -> None:
+        from fromager.derivations import Waiting
+
+        self.report(Waiting("store", "the store", holder))
 
     @cached_property
     def python(self) -> str:

@@ -25,7 +25,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from fromager.store.errors import InvalidName
-from fromager.store.locks import acquire, describe_holder, is_held, write_holder
+from fromager.store.locks import Caller, acquire, is_held, write_holder
 from fromager.store.memory import memory_scratch
 from fromager.store.path import StorePath
 from fromager.store.removal import remove_tree
@@ -40,8 +40,10 @@ if TYPE_CHECKING:
 class Lease:
     """This process's claim to its folders and objects; taken with the first one."""
 
-    def __init__(self, layout: StoreLayout, clock: Callable[[], float]) -> None:
-        self._layout, self._clock = layout, clock
+    def __init__(
+        self, layout: StoreLayout, clock: Callable[[], float], caller: Caller
+    ) -> None:
+        self._layout, self._clock, self._caller = layout, clock, caller
         self._lock = threading.Lock()
         self._descriptor: int | None = None
         self._name = ""
@@ -105,7 +107,7 @@ class Lease:
         self._name = os.urandom(8).hex()
         self._descriptor = acquire(self._layout.leases / self._name)
         assert self._descriptor is not None
-        holder = f"{describe_holder(self._clock())}\n"
+        holder = f"{self._caller.describe(self._clock())}\n"
         write_holder(self._descriptor, holder)
         self._end = len(holder.encode())
 

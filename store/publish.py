@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from fromager.store.api import ObjectInfo
+    from fromager.store.beneath import Beneath
     from fromager.store.layout import StoreLayout
     from fromager.store.path import StorePath
     from fromager.store.realisation import Realisation
@@ -83,9 +84,14 @@ class Publisher:
     """Publishes batches; those that wait at the same time go together."""
 
     def __init__(
-        self, layout: StoreLayout, writer: Writer, effect: Callable[[str], None]
+        self,
+        layout: StoreLayout,
+        writer: Writer,
+        effect: Callable[[str], None],
+        beneath: Beneath,
     ) -> None:
         self._layout, self._writer, self._effect = layout, writer, effect
+        self._beneath = beneath
         self._change = threading.Condition()
         self._waiting: list[_Ticket] = []
         self._busy = False
@@ -126,7 +132,9 @@ class Publisher:
 
     def _lead(self, group: list[_Ticket]) -> None:
         try:
-            _Publication(self._layout, self._effect).run(group, self._writer)
+            _Publication(self._layout, self._effect, self._beneath).run(
+                group, self._writer
+            )
         except OSError as error:
             self._fail(group, storage_error(self._layout.root, error))
         except StoreError as error:
@@ -149,8 +157,10 @@ class Publisher:
 class _Publication:
     """One pass through the steps, for a group of batches."""
 
-    def __init__(self, layout: StoreLayout, effect: Callable[[str], None]) -> None:
-        self._layout, self._effect = layout, effect
+    def __init__(
+        self, layout: StoreLayout, effect: Callable[[str], None], beneath: Beneath
+    ) -> None:
+        self._layout, self._effect, self._beneath = layout, effect, beneath
         self._touched: set[bytes] = set()
         self._folders: set[bytes] = set()
         self._undo: list[tuple[Callable[[bytes, bytes], None], bytes, bytes]] = []
@@ -180,7 +190,9 @@ class _Publication:
         objects = ticket.batch.objects
         kept = {path for path, staged in objects.items() if staged.place is None}
         for path in (set(ticket.batch.needs()) - set(objects)) | kept:
-            if not registry.has(path):
+            if registry.has(path):
+                continue
+            if path in kept or self._beneath.info(path) is None:
                 ticket.error = ObjectMissing(str(path))
                 return False
         return True

@@ -67,9 +67,7 @@ def link_root(
     Raises:
         LinkRefused: something that is no link lies there, or it cannot be written.
     """
-    place = link_place(link)
-    if os.path.lexists(place) and not place.is_symlink():
-        raise LinkRefused(link, "something that is no link lies there")
+    place = _free_place(link)
     # Listed first: what is listed and not there does no harm.
     record = {
         "version": RECORD_VERSION,
@@ -80,10 +78,30 @@ def link_root(
     }
     with exclusive(layout.locks / "roots"):
         write_durably(listing(layout, place), json.dumps(record).encode("ascii"))
-        try:
-            _replace(place, target)
-        except OSError as error:
-            raise LinkRefused(link, error.strerror or str(error)) from error
+        _put(link, place, target)
+
+
+def plain_link(link: Path, target: Path) -> None:
+    """Make or replace a symbolic link that keeps nothing alive.
+
+    Raises:
+        LinkRefused: as `link_root`.
+    """
+    _put(link, _free_place(link), target)
+
+
+def _free_place(link: Path) -> Path:
+    place = link_place(link)
+    if os.path.lexists(place) and not place.is_symlink():
+        raise LinkRefused(link, "something that is no link lies there")
+    return place
+
+
+def _put(link: Path, place: Path, target: Path) -> None:
+    try:
+        _replace(place, target)
+    except OSError as error:
+        raise LinkRefused(link, error.strerror or str(error)) from error
 
 
 def link_place(link: Path) -> Path:

@@ -38,6 +38,7 @@ class LocalTransaction:
     ) -> None:
         self._staging, self._publisher = staging, publisher
         self._valid, self._clock, self._published = valid, clock, published
+        self._beneath = staging.beneath.info
         self._contents: dict[StorePath, File | Directory] = {}
         self._batch = Batch(staging)
         self._ended = False
@@ -154,10 +155,11 @@ class LocalTransaction:
         wanted = set(references)
         known = self._batch.objects.get(path)
         valid = known.info if known else self._valid(path)
-        if valid is not None and wanted <= set(valid.references):
-            return valid
-        if valid is not None:
-            wanted.update(valid.references)
+        for held in (valid, None if known else self._beneath(path)):
+            if held is not None and wanted <= set(held.references):
+                return held
+            if held is not None:
+                wanted.update(held.references)
         record = ObjectRecord(path, tuple(sorted(wanted)), node)
         info = ObjectInfo(
             path=path,

@@ -50,7 +50,10 @@ def show(
         name: {"value": value.value, "origin": value.origin}
         for name, value in wiring.settings.values.items()
     }
-    rows["store"]["value"] = str(wiring.store_root)
+    stores = wiring.stores.places
+    if stores.top is not None:
+        rows["store"]["value"] = str(stores.top)
+        rows["lower"]["value"] = tuple(str(path) for path in stores.lower)
     rows["python"]["value"] = wiring.python
     rows["jobs"]["value"] = wiring.jobs
     rows["cores"]["value"] = wiring.cores

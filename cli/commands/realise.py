@@ -276,7 +276,7 @@ def _print(
 
 
 def _path(store: LocalStore, wheel: RealisedWheel) -> Path:
-    return wheel.realisation.output.below(store.root) / wheel.filename
+    return store.place(wheel.realisation.output) / wheel.filename
 
 
 def _row(store: LocalStore, wheel: RealisedWheel) -> dict[str, object]:

@@ -127,7 +127,7 @@ def call_backend(
         target.sandbox,
         target.base,
         place,
-        call.environment.below(store.root),
+        store.place(call.environment),
         HookRequest(
             operation=call.operation,
             backend=system.backend,

@@ -85,7 +85,7 @@ class Preparation:
             patches,
             self.effects.edits,
             tuple(
-                (extra_file(source), step.output.below(store.root))
+                (extra_file(source), store.place(step.output))
                 for source, step in self.extras
             ),
             self.effects.build_dir,

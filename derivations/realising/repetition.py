@@ -120,7 +120,7 @@ class Repetition:
 
     def _source(self) -> tuple[Path, Facts]:
         inputs = self._step.inputs()
-        archive = inputs["archive"].below(self._store.root)
+        archive = self._store.place(inputs["archive"])
         options = dict(self._step.derivation.options)
         try:
             recipe = recorded_recipe(self._store, options, inputs)
@@ -140,7 +140,7 @@ class Repetition:
         self._compare("interpreter", self._step.text("python"), str(target.python))
         root = self._folder / "env"
         root.mkdir()
-        wheel = self._step.input("wheel").below(self._store.root)
+        wheel = self._store.place(self._step.input("wheel"))
         packed = wheel / self._step.text("filename")
         lay_out(target, packed, root, self._means.stop)
         return root

@@ -102,7 +102,7 @@ def recorded_recipe(
     return SourceRecipe(
         read_patches(store, patches) if patches is not None else (),
         tuple(recorded_edit(each, content) for each in _items(edits)),
-        tuple((file, inputs[file.role].below(store.root)) for file in files),
+        tuple((file, store.place(inputs[file.role])) for file in files),
         str(options.get("build_dir", "")),
     )
 

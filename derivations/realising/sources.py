@@ -85,8 +85,7 @@ class Sources:
         )
 
         def make(transaction: Transaction, resolved: ResolvedDerivation) -> Made:
-            root = self.steps.store.root
-            packed = archive.output.below(root) / release.filename
+            packed = self.steps.store.place(archive.output) / release.filename
             called = instantiate.object_name(f"{name}-{version}-source")
             if prepared.is_nothing:
                 output, newest = self._unpacked(transaction, packed, called)
