@@ -44,6 +44,21 @@ SETTINGS: Final = {
             "package indexes, first has priority",
             "FROMAGER_INDEX_URL",
         ),
+        Setting(
+            "find-links",
+            list,
+            (),
+            "folders and pages with links, before all indexes",
+            "FROMAGER_FIND_LINKS",
+        ),
+        Setting("no-index", bool, False, "use no index", "FROMAGER_NO_INDEX"),
+        Setting(
+            "index-for",
+            list,
+            (),
+            "NAME=URL, the only index for a project",
+            "FROMAGER_INDEX_FOR",
+        ),
         Setting("python", str, None, "the interpreter to build for", "FROMAGER_PYTHON"),
         Setting("jobs", int, None, "builds that run at once", "FROMAGER_JOBS"),
         Setting("cores", int, None, "cores that each build may use", "FROMAGER_CORES"),
@@ -202,6 +217,11 @@ def _from_file(path: Path) -> tuple[dict[str, Value], list[SettingsTables]]:
         if name in ("store", "overrides", "patches") and isinstance(checked, str):
             # A path in a file is meant from where the file lies.
             checked = str(path.parent / Path(checked).expanduser())
+        if name == "find-links" and isinstance(checked, tuple):
+            checked = tuple(
+                place if ":" in place else str(path.parent / Path(place).expanduser())
+                for place in checked
+            )
         found[name] = Value(checked, origin)
     return found, _tables(path, text, about)
 
@@ -254,7 +274,10 @@ def _checked(name: str, value: object, origin: str) -> object:
     if not fits:
         kind = {int: "a whole number", str: "a text", bool: "true or false"}
         wanted = kind.get(setting.type, "a list of texts")
-        raise InputError(f"{origin}: {name} must be {wanted}, not {value!r}")
+        from fromager.derivations import redact
+
+        shown = redact(repr(value))
+        raise InputError(f"{origin}: {name} must be {wanted}, not {shown}")
     if setting.type is int and isinstance(value, int) and value < 1:
         raise InputError(f"{origin}: {name} must be at least 1, not {value}")
     if name == "variant" and (not value or "/" in str(value)):
