@@ -27,6 +27,19 @@ def global_options() -> list[click.Option]:
             help="Package index; repeat it in order of priority (FROMAGER_INDEX_URL).",
         ),
         click.Option(
+            ["--index-for"],
+            metavar="NAME=URL",
+            multiple=True,
+            help="The only index for a project; may be repeated.",
+        ),
+        click.Option(
+            ["--find-links"],
+            metavar="PLACE",
+            multiple=True,
+            help="A folder of archives or a page with links, before all indexes.",
+        ),
+        click.Option(["--no-index"], is_flag=True, default=None, help="Ask no index."),
+        click.Option(
             ["--config"], metavar="FILE", help="Settings file instead of fromager.toml."
         ),
         click.Option(

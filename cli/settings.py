@@ -55,6 +55,21 @@ SETTINGS: Final = {
             "package indexes, first has priority",
             "FROMAGER_INDEX_URL",
         ),
+        Setting(
+            "find-links",
+            list,
+            (),
+            "folders and pages with links, before all indexes",
+            "FROMAGER_FIND_LINKS",
+        ),
+        Setting("no-index", bool, False, "use no index", "FROMAGER_NO_INDEX"),
+        Setting(
+            "index-for",
+            list,
+            (),
+            "NAME=URL, the only index for a project",
+            "FROMAGER_INDEX_FOR",
+        ),
         Setting("python", str, None, "the interpreter to build for", "FROMAGER_PYTHON"),
         Setting("jobs", int, None, "builds that run at once", "FROMAGER_JOBS"),
         Setting("cores", int, None, "cores that each build may use", "FROMAGER_CORES"),
@@ -217,6 +232,11 @@ def _from_file(path: Path) -> tuple[dict[str, Value], list[SettingsTables]]:
             checked = relative_to_file(checked, path.parent)
         if name == "lower" and isinstance(checked, tuple):
             checked = tuple(relative_to_file(text, path.parent) for text in checked)
+        if name == "find-links" and isinstance(checked, tuple):
+            checked = tuple(
+                text if ":" in text else relative_to_file(text, path.parent)
+                for text in checked
+            )
         found[name] = Value(checked, origin)
     return found, _tables(path, text, about)
 
@@ -270,7 +290,10 @@ def _checked(name: str, value: object, origin: str) -> object:
     if not fits:
         kind = {int: "a whole number", str: "a text", bool: "true or false"}
         wanted = kind.get(setting.type, "a list of texts")
-        raise InputError(f"{origin}: {name} must be {wanted}, not {value!r}")
+        from fromager.derivations import redact
+
+        shown = redact(repr(value))
+        raise InputError(f"{origin}: {name} must be {wanted}, not {shown}")
     if setting.type is int and isinstance(value, int) and value < 1:
         raise InputError(f"{origin}: {name} must be at least 1, not {value}")
     if name == "variant" and (not value or "/" in str(value)):

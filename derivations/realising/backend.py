@@ -186,5 +186,17 @@ def take_wheel(
     )
 
 
+def take_metadata(subject: str, folder: Path) -> bytes:
+    """The METADATA file in the folder that `prepare_metadata_for_build_wheel` wrote.
+
+    Raises:
+        BuildError: there is none.
+    """
+    content = _read(folder / "METADATA")
+    if content is None:
+        raise BuildError(subject, f"its backend wrote no METADATA into {folder.name}")
+    return content
+
+
 def _read(path: Path) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
