@@ -14,7 +14,11 @@ def global_options() -> list[click.Option]:
     """The options, made anew: each command has its own."""
     return [
         click.Option(
-            ["--store"], metavar="PATH", help="The store's folder (FROMAGER_STORE)."
+            ["--store"],
+            metavar="PATH",
+            multiple=True,
+            help="The store's folder (FROMAGER_STORE); ro:PATH is only read, and "
+            "may be repeated.",
         ),
         click.Option(
             ["--index"],
@@ -22,6 +26,19 @@ def global_options() -> list[click.Option]:
             multiple=True,
             help="Package index; repeat it in order of priority (FROMAGER_INDEX_URL).",
         ),
+        click.Option(
+            ["--index-for"],
+            metavar="NAME=URL",
+            multiple=True,
+            help="The only index for a project; may be repeated.",
+        ),
+        click.Option(
+            ["--find-links"],
+            metavar="PLACE",
+            multiple=True,
+            help="A folder of archives or a page with links, before all indexes.",
+        ),
+        click.Option(["--no-index"], is_flag=True, default=None, help="Ask no index."),
         click.Option(
             ["--config"], metavar="FILE", help="Settings file instead of fromager.toml."
         ),

@@ -6,13 +6,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from fromager.cli.store_places import relative_to_file, settings_of
 from fromager.derivations import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from fromager.derivations import SettingsTables
 
@@ -31,6 +32,8 @@ class Setting:
     default: object
     meaning: str
     variable: str
+    separator: str | None = None
+    """What stands between the texts of a list in the variable; None is blanks."""
 
 
 SETTINGS: Final = {
@@ -38,11 +41,34 @@ SETTINGS: Final = {
     for setting in (
         Setting("store", str, None, "the store's folder", "FROMAGER_STORE"),
         Setting(
+            "lower",
+            list,
+            (),
+            "stores beneath it, which are only read",
+            "FROMAGER_LOWER",
+            os.pathsep,
+        ),
+        Setting(
             "index",
             list,
             (),
             "package indexes, first has priority",
             "FROMAGER_INDEX_URL",
+        ),
+        Setting(
+            "find-links",
+            list,
+            (),
+            "folders and pages with links, before all indexes",
+            "FROMAGER_FIND_LINKS",
+        ),
+        Setting("no-index", bool, False, "use no index", "FROMAGER_NO_INDEX"),
+        Setting(
+            "index-for",
+            list,
+            (),
+            "NAME=URL, the only index for a project",
+            "FROMAGER_INDEX_FOR",
         ),
         Setting("python", str, None, "the interpreter to build for", "FROMAGER_PYTHON"),
         Setting("jobs", int, None, "builds that run at once", "FROMAGER_JOBS"),
@@ -159,9 +185,11 @@ def load_settings(
             origin = f"environment variable {setting.variable}"
             text = environ[setting.variable]
             values[name] = Value(_from_text(setting, text, origin), origin)
+    stores = flags.get("store")
+    named = settings_of(stores) if isinstance(stores, tuple) else {}
     for name in SETTINGS:
-        given = flags.get(name.replace("-", "_"))
-        if given is not None and given != ():
+        given = named.get(name, flags.get(name.replace("-", "_")))
+        if given is not None and (given != () or name in named):
             values[name] = Value(_checked(name, given, "command line"), "command line")
     where = project[0].parent if project else None
     return Settings(values, tuple(packages), where)
@@ -199,9 +227,16 @@ def _from_file(path: Path) -> tuple[dict[str, Value], list[SettingsTables]]:
         given = tuple(value) if isinstance(value, list) else value
         origin = f"{path}:{line}"
         checked = _checked(name, given, origin)
+        # A path in a file is meant from where the file lies.
         if name in ("store", "overrides", "patches") and isinstance(checked, str):
-            # A path in a file is meant from where the file lies.
-            checked = str(path.parent / Path(checked).expanduser())
+            checked = relative_to_file(checked, path.parent)
+        if name == "lower" and isinstance(checked, tuple):
+            checked = tuple(relative_to_file(text, path.parent) for text in checked)
+        if name == "find-links" and isinstance(checked, tuple):
+            checked = tuple(
+                text if ":" in text else relative_to_file(text, path.parent)
+                for text in checked
+            )
         found[name] = Value(checked, origin)
     return found, _tables(path, text, about)
 
@@ -241,7 +276,8 @@ def _from_text(setting: Setting, text: str, origin: str) -> object:
             raise InputError(f"{origin}: {text!r} is neither true nor false")
         value = words[text.lower()]
     elif setting.type is list:
-        value = tuple(text.split())
+        parts = text.split(setting.separator)
+        value = tuple(part for part in parts if part)
     return _checked(setting.name, value, origin)
 
 
@@ -254,7 +290,10 @@ def _checked(name: str, value: object, origin: str) -> object:
     if not fits:
         kind = {int: "a whole number", str: "a text", bool: "true or false"}
         wanted = kind.get(setting.type, "a list of texts")
-        raise InputError(f"{origin}: {name} must be {wanted}, not {value!r}")
+        from fromager.derivations import redact
+
+        shown = redact(repr(value))
+        raise InputError(f"{origin}: {name} must be {wanted}, not {shown}")
     if setting.type is int and isinstance(value, int) and value < 1:
         raise InputError(f"{origin}: {name} must be at least 1, not {value}")
     if name == "variant" and (not value or "/" in str(value)):

@@ -9,6 +9,8 @@ from fromager.derivations import InputError
 from fromager.store import InvalidName, ObjectMissing, StorePath
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from fromager.store import LocalStore, ObjectInfo, Realisation
 
 
@@ -70,10 +72,7 @@ def find_realisation(store: LocalStore, text: str) -> Realisation:
 
 def member_of(store: LocalStore, text: str) -> tuple[str, str | None]:
     """A path split into the object and the file in it, if it names one."""
-    try:
-        rest = Path(text).absolute().relative_to(store.root)
-    except ValueError:
-        rest = Path(text)
+    rest = _below(Path(text).absolute(), store.roots) or Path(text)
     head, *tail = rest.parts or (text,)
     try:
         StorePath.parse(head)
@@ -107,15 +106,21 @@ def _store_path(store: LocalStore, text: str) -> StorePath | None:
     """The store path in a path, absolute or not, to an object or into it."""
     place = Path(text)
     if place.is_symlink() or place.is_absolute():
-        place = place.resolve()
-        try:
-            place = place.relative_to(store.root.resolve())
-        except ValueError:
-            raise InputError(f"{text} does not lie in the store {store.root}") from None
+        inside = _below(place.resolve(), [root.resolve() for root in store.roots])
+        if inside is None:
+            roots = " or ".join(str(root) for root in store.roots)
+            raise InputError(f"{text} does not lie in the store {roots}")
+        place = inside
     try:
         return StorePath.parse(place.parts[0]) if place.parts else None
     except InvalidName:
         return None
+
+
+def _below(place: Path, roots: Iterable[Path]) -> Path | None:
+    """The rest of a path that lies in one of these folders."""
+    found = (place.relative_to(root) for root in roots if place.is_relative_to(root))
+    return next(found, None)
 
 
 def _by_requirement(store: LocalStore, text: str) -> Realisation | None:

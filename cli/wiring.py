@@ -22,10 +22,12 @@ from fromager.cli.settings import (
     memory_bytes,
     usable_cores,
 )
+from fromager.cli.store_places import StorePlaces, Stores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from fromager.cli.network import Network
     from fromager.derivations import (
         BuildPolicy,
         Clues,
@@ -83,20 +85,19 @@ class Wiring:
         )
 
     @cached_property
-    def store_root(self) -> Path:
-        """The store's folder."""
-        given = self.settings.text("store")
-        if given is not None:
-            return (self.folder / Path(given).expanduser()).absolute()
-        from platformdirs import user_data_path
-
-        return user_data_path("fromager") / "store"
+    def stores(self) -> Stores:
+        """The stores that are named."""
+        given, lower = self.settings.text("store"), self.settings.texts("lower")
+        return Stores(StorePlaces.find(given, lower, self.folder), self._tell_waiting)
 
     def open_store(self, *, create: bool) -> LocalStore:
-        """The store; only commands that write may create it."""
-        from fromager.store import open_store
+        """The store, above those that are only read; who writes may create it."""
+        return self.stores.open(create=create)
 
-        return open_store(self.store_root, create=create)
+    def _tell_waiting(self, holder: str) -> None:
+        from fromager.derivations import Waiting
+
+        self.report(Waiting("store", "the store", holder))
 
     @cached_property
     def python(self) -> str:
@@ -231,7 +232,13 @@ class Wiring:
         """The package indexes, and how they are reached."""
         from fromager.derivations import find_indexes
 
-        return find_indexes(self.settings.texts("index"), self.surroundings)
+        return find_indexes(
+            self.settings.texts("index"),
+            self.surroundings,
+            links=self.settings.texts("find-links"),
+            no_index=self.settings.flag("no-index"),
+            assigned=self.settings.texts("index-for"),
+        )
 
     @cached_property
     def surroundings(self) -> Surroundings:
@@ -247,36 +254,20 @@ class Wiring:
 
         return reporter(self.console, live=not self.flags.get("no_progress"))
 
+    def network(self, store: LocalStore, stop: StopSignal) -> Network:
+        """How the outside is reached."""
+        from fromager.cli.network import Network
+
+        offline = self.settings.flag("offline")
+        return Network(
+            store, self.indexes, self.surroundings, self.report, stop, offline
+        )
+
     def client(
         self, store: LocalStore, stop: StopSignal, *, refresh: bool
     ) -> HttpIndexClient:
         """Reads pages of the indexes, and files; `stop` ends its pauses."""
-        from fromager.derivations import (
-            Freshness,
-            Noted,
-            Retries,
-            Stopped,
-            find_http_settings,
-            open_client,
-        )
-
-        def pause(seconds: float) -> None:
-            if stop.wait(seconds):
-                raise Stopped("a request was not repeated")
-
-        def tell(url: str, reason: str, seconds: float) -> None:
-            self.report(Noted(url, f"{reason}; tried again in {seconds:.1f} s"))
-
-        policy = Freshness.REFRESH if refresh else Freshness.CACHED
-        if self.settings.flag("offline"):
-            policy = Freshness.OFFLINE
-        return open_client(
-            self.indexes.indexes,
-            lambda: find_http_settings(self.surroundings),
-            store.cache("index"),
-            policy,
-            Retries(sleep=pause, notify=tell),
-        )
+        return self.network(store, stop).client(refresh=refresh)
 
     @cached_property
     def patches(self) -> PatchFolder:
@@ -336,9 +327,11 @@ class Wiring:
         """The client, which asks an index of its own where settings name one."""
         from fromager.derivations import IndexUrl, RoutedClient
 
+        assigned = dict(self.indexes.assigned)
+
         def route(project: str) -> IndexUrl | None:
             url = customisation.index(project)
-            if url is None:
+            if url is None or project in assigned:
                 return None
             return IndexUrl.parse(url, f"settings of {project}", self.folder)
 
@@ -350,6 +343,7 @@ class Wiring:
 
         return (
             *(index.name for index in self.indexes.indexes),
+            *(f"{name}={index.name}" for name, index in self.indexes.assigned),
             str(base.platform.digest),
             str(self.settings.text("sandbox")),
             f"only from source: {bool(self.flags.get('only_from_source'))}",

@@ -93,7 +93,7 @@ if TYPE_CHECKING:
         UnsafeArchive,
         WheelRefused,
     )
-    from fromager.derivations.index.address import IndexUrl
+    from fromager.derivations.index.address import IndexUrl, redact
     from fromager.derivations.index.client import (
         Freshness,
         HttpIndexClient,
@@ -109,6 +109,7 @@ if TYPE_CHECKING:
     from fromager.derivations.index.retries import Retries
     from fromager.derivations.index.routed import RoutedClient
     from fromager.derivations.interpreter import Interpreter
+    from fromager.derivations.project_requirements import read_project
     from fromager.derivations.realising.again import build_again
     from fromager.derivations.realising.events import (
         Event,
@@ -159,14 +160,15 @@ if TYPE_CHECKING:
     from fromager.derivations.realising.runtime import runtime_closure
     from fromager.derivations.realising.steps import Steps
     from fromager.derivations.realising.target import BuildPolicy, Share, Target
+    from fromager.derivations.requirement import parse_given, parse_requirement
     from fromager.derivations.requirements import (
         RequirementFile,
-        parse_requirement,
         read_constraints,
         read_requirements,
     )
     from fromager.derivations.resolution.request import GivenRequirement
     from fromager.derivations.sources.members import Limits
+    from fromager.derivations.sources.opening import Repositories, open_repositories
     from fromager.derivations.sources.patch import apply_patch
     from fromager.derivations.sources.patch_folder import PatchFolder
 
@@ -202,7 +204,7 @@ _HOME = {
         "RebuildRefused ResolutionError SandboxUnavailable SourceError Stopped "
         "UnsafeArchive WheelRefused"
     ),
-    "index.address": "IndexUrl",
+    "index.address": "IndexUrl redact",
     "index.client": "Freshness HttpIndexClient IndexClient open_client",
     "index.configuration": (
         "IndexConfiguration Surroundings find_http_settings find_indexes"
@@ -210,6 +212,7 @@ _HOME = {
     "index.retries": "Retries",
     "index.routed": "RoutedClient",
     "interpreter": "Interpreter",
+    "project_requirements": "read_project",
     "realising.again": "build_again",
     "realising.events": (
         "Event LogOutput Noted Reporter StepFailed StepFinished StepReused "
@@ -233,11 +236,11 @@ _HOME = {
     "realising.runtime": "runtime_closure",
     "realising.steps": "Steps",
     "realising.target": "BuildPolicy Share Target",
-    "requirements": (
-        "RequirementFile parse_requirement read_constraints read_requirements"
-    ),
+    "requirement": "parse_given parse_requirement",
+    "requirements": "RequirementFile read_constraints read_requirements",
     "resolution.request": "GivenRequirement",
     "sources.members": "Limits",
+    "sources.opening": "Repositories open_repositories",
     "sources.patch": "apply_patch",
     "sources.patch_folder": "PatchFolder",
 }
@@ -302,6 +305,7 @@ __all__ = [
     "Rebuilt",
     "Report",
     "Reporter",
+    "Repositories",
     "RequirementFile",
     "ResolutionError",
     "ResolvedDerivation",
@@ -364,14 +368,18 @@ __all__ = [
     "make_work_tree",
     "open_client",
     "open_contents",
+    "open_repositories",
     "overall",
+    "parse_given",
     "parse_requirement",
     "plain_value",
     "plan_key",
     "probe",
     "read_constraints",
+    "read_project",
     "read_requirements",
     "recipe_versions",
+    "redact",
     "resolve_inputs",
     "runtime_closure",
     "summary",

@@ -8,11 +8,14 @@ from __future__ import annotations
 from typing import Final
 
 FETCH_RECIPE: Final = "fetch/1"
+FETCH_COMMIT_RECIPE: Final = "fetch-commit/1"
+TAKE_FOLDER_RECIPE: Final = "take-folder/1"
 PATCH_SET_RECIPE: Final = "patch-set/1"
 SOURCE_RECIPE: Final = "source/1"
 LAYOUT_RECIPE: Final = "layout/1"
 ENVIRONMENT_RECIPE: Final = "environment/1"
 REQUIRES_RECIPE: Final = "requires/1"
+METADATA_RECIPE: Final = "metadata/1"
 WHEEL_RECIPE: Final = "wheel/1"
 PREBUILT_RECIPE: Final = "prebuilt/1"
 

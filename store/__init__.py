@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fromager.store.accounts import Accounts, Reason, RootUse
     from fromager.store.api import ObjectInfo, Store, Transaction, TreeBuilder
+    from fromager.store.beneath import NOTHING, Beneath
     from fromager.store.care import Care
     from fromager.store.collect import Collected, Collector
     from fromager.store.damage import (
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         ObjectDamaged,
         ObjectMissing,
         ObjectWithheld,
+        ReferenceMissing,
         RootMissing,
         StoreError,
         StoreFull,
@@ -48,8 +50,10 @@ if TYPE_CHECKING:
     )
     from fromager.store.garbage import Policy
     from fromager.store.generations import Generation, Generations, Member
+    from fromager.store.layered import LayeredStore
     from fromager.store.liveness import Edge
-    from fromager.store.local import LocalStore, open_store
+    from fromager.store.local import LocalStore
+    from fromager.store.locks import Caller
     from fromager.store.other_store import OtherStore
     from fromager.store.path import StorePath, check_name
     from fromager.store.pool import Amount
@@ -63,6 +67,7 @@ if TYPE_CHECKING:
     from fromager.store.rebuild import rebuild_database
     from fromager.store.repair import Restorer
     from fromager.store.scratch import Scratch
+    from fromager.store.stores import open_layers, open_store
     from fromager.store.survey import Root, RootKind
     from fromager.store.tree import Directory, File, Link, Node, from_paths
     from fromager.store.verify import Scope
@@ -89,11 +94,13 @@ _HOME = {
         "ObjectDamaged",
         "ObjectMissing",
         "RootMissing",
+        "ReferenceMissing",
         "StoreError",
         "StoreFull",
         "StoreUnavailable",
         "UnsupportedFile",
     ),
+    "beneath": ("NOTHING", "Beneath"),
     "care": ("Care",),
     "damage": (
         "Damage",
@@ -111,7 +118,9 @@ _HOME = {
     "garbage": ("Policy",),
     "generations": ("Generation", "Generations", "Member"),
     "liveness": ("Edge",),
-    "local": ("LocalStore", "open_store"),
+    "layered": ("LayeredStore",),
+    "local": ("LocalStore",),
+    "locks": ("Caller",),
     "path": ("StorePath", "check_name"),
     "pool": ("Amount",),
     "scratch": ("Scratch",),
@@ -123,15 +132,19 @@ _HOME = {
         "dump_realisation",
         "load_realisation",
     ),
+    "stores": ("open_layers", "open_store"),
     "tree": ("Directory", "File", "Link", "Node", "from_paths"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "DERIVATION_CONTEXT",
+    "NOTHING",
     "PURPOSE_CHECK",
     "Accounts",
     "Amount",
+    "Beneath",
+    "Caller",
     "Care",
     "Collected",
     "Collector",
@@ -148,6 +161,7 @@ __all__ = [
     "InvalidName",
     "InvalidRecord",
     "Irreparable",
+    "LayeredStore",
     "Link",
     "LinkRefused",
     "LocalStore",
@@ -163,6 +177,7 @@ __all__ = [
     "Realisation",
     "Reason",
     "RebuiltDatabase",
+    "ReferenceMissing",
     "Repaired",
     "Repairs",
     "Restorer",
@@ -187,6 +202,7 @@ __all__ = [
     "dump_realisation",
     "from_paths",
     "load_realisation",
+    "open_layers",
     "open_store",
     "read_tree",
     "rebuild_database",

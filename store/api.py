@@ -150,6 +150,14 @@ class Store(Protocol):
         """The folder in which the objects lie."""
         ...
 
+    def place(self, path: StorePath) -> Path:
+        """Where a valid object lies, which need not be below `root`.
+
+        Raises:
+            ObjectMissing: not a valid object.
+        """
+        ...
+
     def transaction(self) -> Transaction:
         """Begin to add objects."""
         ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from fromager.store.database import newest_first
 from fromager.store.realisation import load_realisation
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ class Claims:
 
     def subjects(self, kind: str) -> tuple[str, ...]:
         """What claims of a kind are for, the newest first."""
+        return newest_first(self.newest_by_subject(kind))
+
+    def newest_by_subject(self, kind: str) -> dict[str, int]:
+        """What claims of a kind are for, and when the newest of each was started."""
         return self._database.subjects(kind)
 
     def _is_there(self, path: StorePath) -> bool:

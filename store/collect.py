@@ -24,7 +24,7 @@ from fromager.store.garbage import Order, expired, order, recent
 from fromager.store.generations import Generations
 from fromager.store.leftovers import Leftovers
 from fromager.store.liveness import reach, spread
-from fromager.store.locks import describe_holder, exclusive, removed_after
+from fromager.store.locks import exclusive, removed_after
 from fromager.store.opening import require_writable, reserve_space
 from fromager.store.pool import (
     NOTHING,
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from fromager.store.generations import Generation
     from fromager.store.layout import StoreLayout
     from fromager.store.leases import Lease
+    from fromager.store.locks import Caller
     from fromager.store.survey import Census, Roots
     from fromager.store.sweeping import Litter
     from fromager.store.writer import Registry, Writer
@@ -103,9 +104,11 @@ class Collector:
         lease: Lease,
         clock: Callable[[], float],
         effect: Callable[[str], None],
+        caller: Caller,
     ) -> None:
         self._layout, self._database, self._writer = layout, database, writer
         self._lease, self._clock, self._effect = lease, clock, effect
+        self._caller = caller
         self._pool = Pool(layout, effect)
         self._generations = Generations(layout, effect)
 
@@ -148,7 +151,7 @@ class Collector:
             StoreUnavailable: something cannot be deleted; the store stays valid.
         """
         require_writable(self._layout)
-        holder = describe_holder(self._clock())
+        holder = self._caller.describe(self._clock())
         lock = removed_after(self._layout.locks / "gc", holder, waiting, self._effect)
         with held_in(self._layout.root, lock):
             try:

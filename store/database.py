@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from fromager.store.api import ObjectInfo
+from fromager.store.database_reader import WAIT_SECONDS, Reader, open_database
 from fromager.store.digest import Digest
+from fromager.store.durability import storage_error
 from fromager.store.errors import (
     DatabaseTooNew,
     DatabaseUnusable,
@@ -24,7 +26,7 @@ from fromager.store.errors import (
 )
 from fromager.store.path import StorePath
 from fromager.store.schema import SCHEMA_VERSION, migrate, stand_in, version_of
-from fromager.store.succession import settle
+from fromager.store.succession import settle, successor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from fromager.store.layout import StoreLayout
 
 T = TypeVar("T")
-_WAIT_SECONDS: Final = 120.0
 _BATCH: Final = 500
 """How many values go into one query; SQLite's least limit is 999."""
 
@@ -41,7 +42,9 @@ _INFO: Final = """
 SELECT path, digest, kind, size, registered,
   (SELECT group_concat(target.path, ' ') FROM refs
    JOIN objects AS target ON target.id = refs.reference
-   WHERE refs.referrer = objects.id)
+   WHERE refs.referrer = objects.id),
+  (SELECT group_concat(lower_refs.path, ' ') FROM lower_refs
+   WHERE lower_refs.referrer = objects.id)
 FROM sound AS objects
 """
 
@@ -61,7 +64,7 @@ _CLAIMS: Final = (
 def create_database(root: Path, path: Path) -> None:
     """Make an empty database; the caller holds a lock against others who do."""
     with database_errors(root):
-        connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
+        connection = sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             migrate(connection)
@@ -75,11 +78,37 @@ class Database:
     It follows the database when that is replaced or migrated by another process.
     """
 
-    def __init__(self, layout: StoreLayout, *, writable: bool) -> None:
-        """Raises DatabaseUnusable: missing, damaged, or made by a newer fromager."""
-        self._layout, self._writable = layout, writable
+    def __init__(
+        self, layout: StoreLayout, *, writable: bool, along: bool = True
+    ) -> None:
+        """Where it is not `writable`, nothing beside it is written either.
+
+        `along`: its file system shares memory between those who use it.
+
+        Raises:
+            DatabaseUnusable: missing, damaged, or made by a newer fromager.
+            StoreUnavailable: it cannot be read.
+        """
+        self._layout = layout
         self._lock = threading.Lock()
-        self._connected = connect(layout, writable=writable)
+        self._source: _Followed | Reader
+        if writable:
+            self._source = _Followed(layout)
+            return
+        with database_errors(layout.root):
+            if _identity(layout.database) is None:
+                raise DatabaseUnusable(layout.root, "its database is missing")
+        self._source = Reader(
+            layout.root,
+            layout.database,
+            lambda connection: _readable(layout, connection),
+            along=along,
+        )
+        try:
+            self.rows("SELECT 1")
+        except BaseException:
+            self._source.close()
+            raise
 
     def info(self, path: StorePath) -> ObjectInfo | None:
         """The row of an object."""
@@ -116,18 +145,30 @@ class Database:
         withheld = self.rows("SELECT path FROM damaged JOIN objects ON id = object")
         return reached, wanted - reached | reached & {row[0] for row in withheld}
 
+    def lower_references(self, paths: Iterable[str]) -> set[str]:
+        """What these objects refer to and is not in this store."""
+        return {
+            str(path)
+            for _, path in self._by(
+                "SELECT objects.id, lower_refs.path FROM lower_refs"
+                " JOIN objects ON objects.id = lower_refs.referrer"
+                " WHERE objects.path IN ({})",
+                paths,
+            )
+        }
+
     def claims(self, where: str, values: Sequence[str]) -> list[bytes]:
         """The records of realisations, newest first."""
         return [row[0] for row in self.rows(_CLAIMS.format(where), values)]
 
-    def subjects(self, kind: str) -> tuple[str, ...]:
-        """The subjects of a kind's realisations, those with the newest first."""
+    def subjects(self, kind: str) -> dict[str, int]:
+        """The subjects of a kind's realisations, and when their newest was started."""
         rows = self.rows(
-            "SELECT subject FROM realisations WHERE kind = ?"
-            " GROUP BY subject ORDER BY max(started) DESC, subject",
+            "SELECT subject, max(started) FROM realisations WHERE kind = ?"
+            " GROUP BY subject",
             (kind,),
         )
-        return tuple(str(row[0]) for row in rows)
+        return {str(subject): int(started) for subject, started in rows}
 
     def recall(self, namespace: str, key: str) -> bytes | None:
         """The value of a fact."""
@@ -139,28 +180,21 @@ class Database:
     def rows(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """What a query finds."""
         with self._lock, database_errors(self._layout.root):
-            return self._current().execute(query, values).fetchall()
+            return self._source.rows(query, values)
 
     @contextmanager
     def snapshot(self) -> Iterator[Callable[[str], Iterator[tuple[Any, ...]]]]:
         """Runs several queries, all of which see the database as it is now."""
-        with self._lock, database_errors(self._layout.root):
-            connection = self._current()
-            connection.execute("BEGIN")
-            try:
-                yield connection.execute
-            finally:
-                connection.execute("COMMIT")
+        with (
+            self._lock,
+            database_errors(self._layout.root),
+            self._source.at_once() as c,
+        ):
+            yield c.execute
 
     def close(self) -> None:
         """Give the connection up."""
-        self._connected.connection.close()
-
-    def _current(self) -> sqlite3.Connection:
-        if not self._connected.holds(self._layout.database):
-            self._connected.connection.close()
-            self._connected = connect(self._layout, writable=self._writable)
-        return self._connected.connection
+        self._source.close()
 
     def _infos(self, where: str, values: Sequence[str]) -> tuple[ObjectInfo, ...]:
         return tuple(_info(row) for row in self.rows(f"{_INFO} {where}", values))
@@ -183,6 +217,33 @@ def marks(values: Sequence[object]) -> str:
     return ",".join("?" * len(values))
 
 
+class _Followed:
+    """A connection that takes part in SQLite's own locks, to what is at a path now."""
+
+    def __init__(self, layout: StoreLayout) -> None:
+        self._layout, self._connected = layout, connect(layout)
+
+    def rows(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+        if not self._connected.holds(self._layout.database):
+            self._connected.connection.close()
+            self._connected = connect(self._layout)
+        return self._connected.connection.execute(query, values).fetchall()
+
+    @contextmanager
+    def at_once(self) -> Iterator[sqlite3.Connection]:
+        """A connection all of whose answers are of one moment."""
+        self.rows("SELECT 1", ())
+        connection = self._connected.connection
+        connection.execute("BEGIN")
+        try:
+            yield connection
+        finally:
+            connection.execute("COMMIT")
+
+    def close(self) -> None:
+        self._connected.connection.close()
+
+
 @contextmanager
 def database_errors(root: Path) -> Iterator[None]:
     """SQLite's errors as those of the store."""
@@ -190,6 +251,8 @@ def database_errors(root: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise database_error(root, error) from error
+    except OSError as error:
+        raise storage_error(root, error) from error
 
 
 def database_error(root: Path, error: sqlite3.Error) -> StoreError:
@@ -203,6 +266,13 @@ def database_error(root: Path, error: sqlite3.Error) -> StoreError:
             return StoreFull(root)
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return DatabaseUnusable(root, f"its database is damaged ({error})")
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return StoreUnavailable(
+                root,
+                f"something other than fromager kept its database locked for "
+                f"{WAIT_SECONDS:.0f} s",
+                "End the program that has the database open, and try again",
+            )
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
             return StoreUnavailable(root, f"its database cannot be opened ({error})")
     return StoreUnavailable(root, f"its database failed ({error})")
@@ -234,9 +304,7 @@ class Connected:
         )
 
 
-def connect(
-    layout: StoreLayout, *, writable: bool, migrating: bool = False
-) -> Connected:
+def connect(layout: StoreLayout, *, migrating: bool = False) -> Connected:
     """A connection to a database that is there, its version checked.
 
     With `migrating`, an older schema is brought to this fromager's; the caller holds
@@ -248,11 +316,11 @@ def connect(
     root, path = layout.root, layout.database
     while True:
         settle(layout, locked=migrating)
-        file = _identity(path)
-        if file is None:
-            raise DatabaseUnusable(root, "its database is missing")
         with database_errors(root):
-            connection = _opened(path, writable=writable)
+            file = _identity(path)
+            if file is None:
+                raise DatabaseUnusable(root, "its database is missing")
+            connection = open_database(path, "mode=rw")
             try:
                 version = _prepared(root, connection, migrating=migrating)
             except BaseException:
@@ -264,20 +332,13 @@ def connect(
         connection.close()
 
 
-def _opened(path: Path, *, writable: bool) -> sqlite3.Connection:
-    # Who may not write to the folder cannot share the write-ahead log either.
-    connection = _open(path, "mode=rw" if writable else "mode=ro")
-    try:
-        version_of(connection)
-    except sqlite3.OperationalError:
-        connection.close()
-        if writable:
-            raise
-        connection = _open(path, "mode=ro&immutable=1")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+def _readable(layout: StoreLayout, connection: sqlite3.Connection) -> int:
+    """The version of the schema of a database that is only read."""
+    if successor(layout).exists():
+        raise StoreUnavailable(
+            layout.root, "its database is being replaced", "Run the same command again"
+        )
+    return _prepared(layout.root, connection, migrating=False)
 
 
 def _prepared(root: Path, connection: sqlite3.Connection, *, migrating: bool) -> int:
@@ -296,17 +357,6 @@ def _prepared(root: Path, connection: sqlite3.Connection, *, migrating: bool) ->
     return version
 
 
-def _open(path: Path, options: str) -> sqlite3.Connection:
-    quoted = str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-    return sqlite3.connect(
-        f"file:{quoted}?{options}",
-        uri=True,
-        timeout=_WAIT_SECONDS,
-        isolation_level=None,
-        check_same_thread=False,
-    )
-
-
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
         status = path.stat()
@@ -315,20 +365,24 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
+def newest_first(started: dict[str, int]) -> tuple[str, ...]:
+    """Subjects by the start of their newest claims."""
+    return tuple(sorted(started, key=lambda subject: (-started[subject], subject)))
+
+
 def _range(prefix: str) -> tuple[str, str]:
     """The least text that begins with this, and the least that is greater than all."""
     return prefix, f"{prefix}\U0010ffff"
 
 
 def _info(row: tuple[Any, ...]) -> ObjectInfo:
-    path, digest, kind, size, registered, references = row
+    path, digest, kind, size, registered, own, lower = row
+    references = f"{own or ''} {lower or ''}".split()
     return ObjectInfo(
         path=StorePath.parse(path),
         digest=Digest(bytes.fromhex(digest)),
         kind=kind,
         size=size,
-        references=tuple(
-            StorePath.parse(text) for text in sorted((references or "").split())
-        ),
+        references=tuple(StorePath.parse(text) for text in sorted(references)),
         registered=registered,
     )

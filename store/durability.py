@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, contextmanager, suppress
-from errno import EDQUOT, ENOSPC, EROFS
+from errno import EACCES, EDQUOT, ENOSPC, EROFS
 from typing import TYPE_CHECKING
 
 from fromager.store.effects import no_effect
@@ -110,4 +110,7 @@ def storage_error(root: Path, error: OSError) -> StoreError:
     reason = error.strerror or str(error)
     if error.filename is not None:
         reason = f"{os.fsdecode(error.filename)}: {reason}"
-    return StoreUnavailable(root, reason)
+    remedy = None
+    if error.errno == EACCES:
+        remedy = "Ask its owner for the right to read it, or use another store"
+    return StoreUnavailable(root, reason, remedy)

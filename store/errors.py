@@ -93,6 +93,17 @@ class RootMissing(StoreError):
         self.name, self.generation = name, generation
 
 
+class ReferenceMissing(ObjectMissing):
+    """An object that others here refer to, and that lay in a store beneath this one."""
+
+    @property
+    def hint(self) -> str | None:
+        return (
+            "Objects here refer to it, and it lay in a store beneath this one: use "
+            "that store as well, or build it again"
+        )
+
+
 class ObjectDamaged(StoreError):
     """The bytes on disk are not the bytes that the digest names."""
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from fromager.store.effects import no_effect
 from fromager.store.errors import InvalidName
-from fromager.store.locks import acquire, describe_holder, is_held, write_holder
+from fromager.store.locks import Caller, acquire, is_held, write_holder
 from fromager.store.memory import memory_scratch
 from fromager.store.path import StorePath
 from fromager.store.removal import remove_tree
@@ -45,9 +45,11 @@ class Lease:
         self,
         layout: StoreLayout,
         clock: Callable[[], float],
+        caller: Caller,
         effect: Callable[[str], None] = no_effect,
     ) -> None:
-        self._layout, self._clock, self._effect = layout, clock, effect
+        self._layout, self._clock, self._caller = layout, clock, caller
+        self._effect = effect
         self._lock = threading.Lock()
         self._descriptor: int | None = None
         self._name = ""
@@ -115,7 +117,7 @@ class Lease:
             self._layout.leases / self._name, effect=self._effect
         )
         assert self._descriptor is not None
-        holder = f"{describe_holder(self._clock())}\n"
+        holder = f"{self._caller.describe(self._clock())}\n"
         write_holder(self._descriptor, holder)
         self._end = len(holder.encode())
 

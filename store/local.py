@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from fromager.store.claims import Claims
+from fromager.store.beneath import NOTHING
 from fromager.store.database import Database
 from fromager.store.durability import held_in, storage_error
-from fromager.store.effects import no_effect
 from fromager.store.errors import (
     ObjectDamaged,
     ObjectMissing,
     ObjectWithheld,
-    StoreUnavailable,
+    ReferenceMissing,
 )
-from fromager.store.layout import StoreLayout
+from fromager.store.keeping import Keeping
 from fromager.store.leases import Lease
-from fromager.store.locks import describe_holder, removed_after, shared
-from fromager.store.opening import ensure_store, require_store, require_writable
+from fromager.store.locks import removed_after
 from fromager.store.path import StorePath, check_name
 from fromager.store.writer import Writer
 
@@ -31,51 +28,23 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from types import TracebackType
 
-    from fromager.store.accounts import Accounts
     from fromager.store.api import ObjectInfo, Transaction
+    from fromager.store.beneath import Beneath
     from fromager.store.care import Care
-    from fromager.store.collect import Collector
     from fromager.store.digest import Digest
-    from fromager.store.generations import Generation, Generations, Member
+    from fromager.store.layout import StoreLayout
+    from fromager.store.locks import Caller
+    from fromager.store.opening import Access
     from fromager.store.publish import Publisher
     from fromager.store.scratch import Scratch
     from fromager.store.staging import Staging
     from fromager.store.tree import Directory, File
 
-USE_GRAIN: Final = 3600
-"""Seconds within which it makes no difference when an object was last used."""
-
 TREES_REMEMBERED: Final = 256
 """Objects whose content is kept in memory; a large environment takes about 1 MB."""
 
 
-def open_store(
-    root: Path,
-    *,
-    create: bool = True,
-    clock: Callable[[], float] = time.time,
-    effect: Callable[[str], None] = no_effect,
-) -> LocalStore:
-    """The store in a folder; it is made if there is none and `create` is true.
-
-    Without `create` nothing on disk is changed by opening it. `effect` is called
-    with a name before each thing that the store does to the disk.
-
-    Raises:
-        StoreUnavailable: there is none, it cannot be written (with `create`), it was
-            made by a newer fromager, or the place cannot hold a store.
-        StoreFull: no space is left to make it.
-    """
-    layout = StoreLayout(root.absolute())
-    if create:
-        ensure_store(layout, effect)
-    require_store(layout)
-    if create:
-        require_writable(layout)
-    return LocalStore(layout, clock, effect)
-
-
-class LocalStore(Claims):
+class LocalStore(Keeping):
     """Plays the role `Store`, and lends the folders that builds need.
 
     May be used by many threads at once; a transaction belongs to one of them. It is
@@ -85,15 +54,19 @@ class LocalStore(Claims):
     def __init__(
         self,
         layout: StoreLayout,
+        access: Access,
         clock: Callable[[], float],
         effect: Callable[[str], None],
+        caller: Caller,
+        beneath: Beneath = NOTHING,
     ) -> None:
         self._clock, self._effect = clock, effect
-        owned = layout.private.stat().st_uid == os.geteuid()
-        self._writable = owned and os.access(layout.private, os.W_OK)
-        super().__init__(layout, Database(layout, writable=self._writable))
-        self._writer = Writer(layout, clock, effect)
-        self._lease = Lease(layout, clock, effect)
+        self._access, self._caller, self._beneath = access, caller, beneath
+        self._writable = access.refusal is None
+        database = Database(layout, writable=self._writable, along=access.along)
+        super().__init__(layout, database)
+        self._writer = Writer(layout, clock, caller, effect)
+        self._lease = Lease(layout, clock, caller, effect)
         self._publisher: Publisher | None = None
         self._making = threading.Lock()
         self._trees: dict[StorePath, File | Directory] = {}
@@ -102,6 +75,25 @@ class LocalStore(Claims):
     def root(self) -> Path:
         """The folder in which the objects lie, absolute."""
         return self._layout.root
+
+    @property
+    def lower(self) -> tuple[LocalStore, ...]:
+        """The stores beneath this one, which are only read."""
+        return ()
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """The folders in which objects lie that can be read here, its own first."""
+        return (self.root, *(store.root for store in self.lower))
+
+    def place(self, path: StorePath) -> Path:
+        """Where a valid object lies.
+
+        Raises:
+            ObjectMissing: not a valid object.
+        """
+        self.require(path)
+        return path.below(self.root)
 
     def transaction(self) -> Transaction:
         """Begin to add objects; StoreUnavailable is raised if this cannot be written."""
@@ -119,8 +111,7 @@ class LocalStore(Claims):
 
     def info(self, path: StorePath) -> ObjectInfo | None:
         """What is known of a valid object; None if it is not valid here."""
-        found = self._database.info(path)
-        return found if found is not None and self._is_there(path) else None
+        return self._own_info(path)
 
     def require(self, path: StorePath) -> ObjectInfo:
         """What is known of a valid object.
@@ -146,13 +137,13 @@ class LocalStore(Claims):
             ObjectMissing: not a valid object.
             ObjectDamaged: its record is not the one that was written.
         """
-        from fromager.store.contents import read_tree
+        from fromager.store.contents import read_content
 
         self.require(path)
         known = self._trees.get(path)
         if known is None:
             with self._present(path):
-                known = read_tree(self._layout, path)
+                known = read_content(self._layout, path)
             self._remember_tree(path, known)
         return known
 
@@ -170,17 +161,26 @@ class LocalStore(Claims):
         Raises:
             ObjectMissing: one of them is not valid.
         """
-        reached, missing = self._database.closure(paths)
+        reached, missing, lower = self.reach(paths)
         if missing:
             self.require(StorePath.parse(min(missing)))
+        if lower:
+            raise ReferenceMissing(min(lower))
         return tuple(StorePath.parse(text) for text in sorted(reached))
+
+    def reach(self, paths: Iterable[StorePath]) -> tuple[set[str], set[str], set[str]]:
+        """What these objects reach in this store; which of them are not in it; and
+        what they refer to that lies in a store beneath it.
+        """
+        reached, missing = self._database.closure(paths)
+        return reached, missing, self._database.lower_references(reached)
 
     def build_lock(
         self, key: Digest, waiting: Callable[[str], None]
     ) -> AbstractContextManager[None]:
         """Hold the right to build a key; `waiting(holder)` is called if it must wait."""
         self._require_writable()
-        holder = describe_holder(self._clock())
+        holder = self._caller.describe(self._clock())
         place = self._layout.locks / key.hex
         lock = removed_after(place, holder, waiting, self._effect)
         return held_in(self.root, lock)
@@ -208,31 +208,6 @@ class LocalStore(Claims):
             effect=self._effect,
         )
 
-    def touch(self, paths: Iterable[StorePath]) -> None:
-        """Note that these objects are in use now; as weak as `remember`.
-
-        What was used less than an hour ago is not written again.
-        """
-        if self._writable:
-            before = int(self._clock()) - USE_GRAIN
-            if stale := self._database.unused_since(before, paths):
-                self._writer.touch(stale)
-
-    def rely_on(self, paths: Iterable[StorePath]) -> frozenset[StorePath]:
-        """Those of these objects that are valid: they stay until this is closed."""
-        wanted = list(paths)
-        new = self._lease.unknown(wanted)
-        if new and self._writable:
-            try:
-                with shared(self._layout.locks / "collect"):
-                    self._lease.note(path for path in new if self.info(path))
-            except OSError as error:
-                raise storage_error(self.root, error) from error
-        elif new:
-            # Another user's: whoever collects there cannot be told.
-            return frozenset(path for path in wanted if self.info(path))
-        return self._lease.noted.intersection(wanted)
-
     def scratch(self, name: str, *, in_memory: bool = False) -> Scratch:
         """A private folder for work, removed when its context is left.
 
@@ -250,9 +225,15 @@ class LocalStore(Claims):
         from fromager.store.materialise import materialise
 
         try:
-            materialise(self._layout, tree, target, mtime=mtime)
+            materialise(self._layouts, tree, target, mtime=mtime)
         except OSError as error:
             raise storage_error(self.root, error) from error
+
+    def open_blob(self, file: File) -> tuple[int, bytes] | None:
+        """A descriptor to read a file's bytes from, unchecked, and where they lie."""
+        from fromager.store.materialise import open_blob
+
+        return open_blob(self._layouts, file)
 
     def path_of_blob(self, file: File) -> Path:
         """Where the pool holds a file's bytes, read-only."""
@@ -266,11 +247,11 @@ class LocalStore(Claims):
             ObjectDamaged: the bytes on disk are not those of the record.
             UnsupportedFile: it is a folder or a link.
         """
-        from fromager.store.contents import read_file
+        from fromager.store.contents import read_member
 
         content = self.tree(path)
         with self._present(path):
-            return read_file(self._layout, path, content, member)
+            return read_member(self._layout, path, content, member)
 
     def save_log(self, key: Digest, source: Path) -> None:
         """Keep the log of a key's build, replacing the one before.
@@ -292,50 +273,6 @@ class LocalStore(Claims):
         from fromager.store.logs import read_log
 
         return read_log(self._layout.log(key))
-
-    def link_root(self, link: Path, target: Path) -> None:
-        """Make or replace a user's link to an object or into it; see `link_root`.
-
-        Raises:
-            ObjectMissing: the target does not lie in a valid object.
-            LinkRefused: the link cannot be made.
-        """
-        from fromager.store.roots import link_root, object_at
-
-        path = object_at(self._layout, target)
-        self._require_valid([path])
-        now = int(self._clock())
-        link_root(self._layout, link, target, path, now, self._effect)
-
-    def add_generation(self, root: str, members: Iterable[Member]) -> Generation:
-        """Make the next generation of a named root; see `Generations.add`.
-
-        Raises:
-            ObjectMissing: a member is not valid.
-            InvalidName: no such name can be.
-        """
-        held = tuple(members)
-        self._require_valid([member.path for member in held])
-        return self.generations().add(root, held, int(self._clock()))
-
-    def generations(self) -> Generations:
-        """The named roots."""
-        from fromager.store.generations import Generations
-
-        return Generations(self._layout, self._effect)
-
-    def collector(self) -> Collector:
-        """What collects garbage."""
-        from fromager.store.collect import Collector
-
-        parts = (self._layout, self._database, self._writer, self._lease)
-        return Collector(*parts, self._clock, self._effect)
-
-    def accounts(self) -> Accounts:
-        """What tells of roots what they cost and keep alive."""
-        from fromager.store.accounts import Accounts
-
-        return Accounts(self._layout, self._database, self.collector().weigh)
 
     def cache(self, name: str) -> Path:
         """A folder in the store for what can be fetched or computed anew; made."""
@@ -373,13 +310,15 @@ class LocalStore(Claims):
         self._require_writable()
         with self._making:
             if self._publisher is None:
-                self._publisher = Publisher(self._layout, self._writer, self._effect)
+                self._publisher = Publisher(
+                    self._layout, self._writer, self._effect, self._beneath
+                )
             return self._publisher
 
     def _staging(self) -> Staging:
         from fromager.store.staging import Staging
 
-        return Staging(self._layout, self._lease, self._effect)
+        return Staging(self._layout, self._lease, self._effect, self._beneath)
 
     def _remember_tree(self, path: StorePath, content: File | Directory) -> None:
         """Keep what an object holds: it never changes, and reading it is slow."""
@@ -388,13 +327,18 @@ class LocalStore(Claims):
                 del self._trees[next(iter(self._trees))]
             self._trees[path] = content
 
-    def _require_valid(self, paths: list[StorePath]) -> None:
-        self._require_writable()
-        for path in set(paths) - self.rely_on(paths):
-            raise ObjectMissing(str(path))
+    def _own_info(self, path: StorePath) -> ObjectInfo | None:
+        found = self._database.info(path)
+        return found if found is not None and self._is_there(path) else None
+
+    @property
+    def _layouts(self) -> tuple[StoreLayout, ...]:
+        """Of the stores whose pools may be read, its own first."""
+        return (self._layout,)
 
     def _relied_on(self, path: StorePath) -> ObjectInfo | None:
-        return self._database.info(path) if self.rely_on([path]) else None
+        self.rely_on([path])
+        return self._database.info(path)
 
     @contextmanager
     def _present(self, path: StorePath) -> Iterator[None]:
@@ -407,6 +351,5 @@ class LocalStore(Claims):
             raise
 
     def _require_writable(self) -> None:
-        if not self._writable:
-            require_writable(self._layout)
-            raise StoreUnavailable(self.root, "it is read-only")
+        if self._access.refusal is not None:
+            raise self._access.refusal

@@ -5,25 +5,50 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fromager.store.database import create_database
 from fromager.store.durability import storage_error, sync_each, sync_to_the_top
 from fromager.store.effects import no_effect
 from fromager.store.errors import DatabaseUnusable, InvalidRecord, StoreUnavailable
-from fromager.store.layout import FORMAT, PRIVATE
+from fromager.store.layout import FORMAT, PRIVATE, StoreLayout
 from fromager.store.locks import exclusive
+from fromager.store.mounts import Trust, mount_of, parse_mounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-    from fromager.store.layout import StoreLayout
+PROBE: Final = ".fromager-probe-"
+"""How the names of files begin with which locks are tried."""
 
 RESERVE: Final = 4 << 20
 """Bytes that are set aside, so that garbage can be collected on a full disk."""
 
 _MAY_BE_THERE: Final = {PRIVATE, "lost+found"}
+
+
+def open_layout(
+    layout: StoreLayout,
+    mounts: bytes,
+    *,
+    create: bool,
+    effect: Callable[[str], None] = no_effect,
+) -> Access:
+    """How the store at a place may be used; with `create` it is made if none is there.
+
+    Raises:
+        StoreUnavailable: there is none, or, with `create`, it cannot be written.
+        StoreFull: no space is left to make it.
+    """
+    if create:
+        ensure_store(layout, mounts, effect)
+    require_store(layout)
+    access = find_access(layout, mounts)
+    if create and access.refusal is not None:
+        raise access.refusal
+    return access
 
 
 def require_store(layout: StoreLayout) -> None:
@@ -80,6 +105,56 @@ def write_version(
     sync_each(os.fsencode(path) for path in (layout.private, layout.root))
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How this process may use a store."""
+
+    refusal: StoreUnavailable | None = None
+    """Why it must not be written to; None if it may be."""
+    along: bool = True
+    """Its file system shares memory between all who use it."""
+
+
+def find_access(layout: StoreLayout, mounts: bytes, *, write: bool = True) -> Access:
+    """How a store that is there may be used; `mounts` is what `read_mounts` gives.
+
+    With `write` false it is used as if it could not be written.
+    """
+    along = _trust(layout.root, mounts) is not Trust.NETWORK
+    try:
+        if not write:
+            raise StoreUnavailable(
+                layout.root,
+                "it is used read-only",
+                "Name a store of your own, which lies above this one",
+            )
+        require_writable(layout)
+        require_locks(layout, mounts)
+    except StoreUnavailable as error:
+        return Access(error, along)
+    return Access()
+
+
+def require_locks(layout: StoreLayout, mounts: bytes) -> None:
+    """Check that a place, there or not, is one where locks hold.
+
+    Raises:
+        StoreUnavailable: its files come over a network, or locks do not work there.
+    """
+    place = Path(os.path.realpath(layout.root))
+    mount = mount_of(place, parse_mounts(mounts))
+    trust = Trust.UNKNOWN if mount is None else mount.trust
+    if trust is Trust.LOCAL or (trust is Trust.UNKNOWN and _probe(place)):
+        return
+    raise StoreUnavailable(
+        layout.root,
+        f"it lies on {mount or 'an unknown file system'}, where locks of other "
+        "machines and processes cannot be relied upon",
+        "Use a folder on a disk of this machine; a store that is there already can be "
+        "used read-only, below a store of your own",
+    )
+
+
 def require_writable(layout: StoreLayout) -> None:
     """Check that this user may change a store that is there.
 
@@ -103,7 +178,7 @@ def require_writable(layout: StoreLayout) -> None:
 
 
 def ensure_store(
-    layout: StoreLayout, effect: Callable[[str], None] = no_effect
+    layout: StoreLayout, mounts: bytes, effect: Callable[[str], None] = no_effect
 ) -> None:
     """Make a store if none is there; many processes may do so at once.
 
@@ -114,6 +189,7 @@ def ensure_store(
     try:
         if layout.version.is_file():
             return
+        require_locks(layout, mounts)
         _make_folder(layout.root, effect)
         _refuse_foreign(layout)
         _make_folder(layout.private, effect)
@@ -173,13 +249,28 @@ def reserve_space(
 
 
 def _refuse_foreign(layout: StoreLayout) -> None:
-    others = sorted({entry.name for entry in layout.root.iterdir()} - _MAY_BE_THERE)
+    there = {entry.name for entry in layout.root.iterdir()} - _MAY_BE_THERE
+    others = sorted(name for name in there if not name.startswith(PROBE))
     if others and not layout.private.exists():
         raise StoreUnavailable(
             layout.root,
             f"the folder holds other things, such as {others[0]}",
             "Use an empty folder, or one that is not there yet",
         )
+
+
+def _trust(root: Path, mounts: bytes) -> Trust:
+    mount = mount_of(Path(os.path.realpath(root)), parse_mounts(mounts))
+    return Trust.UNKNOWN if mount is None else mount.trust
+
+
+def _probe(place: Path) -> bool:
+    """Whether locks work at a place, or in the nearest folder above it."""
+    from fromager.store.probing import locks_work
+
+    locks = StoreLayout(place).locks
+    folder = next(each for each in (locks, place, *place.parents) if each.is_dir())
+    return locks_work(folder, PROBE)
 
 
 def _user(number: int) -> str:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from fromager.store.api import ObjectInfo
+    from fromager.store.beneath import Beneath
     from fromager.store.layout import StoreLayout
     from fromager.store.path import StorePath
     from fromager.store.realisation import Realisation
@@ -84,9 +85,14 @@ class Publisher:
     """Publishes batches; those that wait at the same time go together."""
 
     def __init__(
-        self, layout: StoreLayout, writer: Writer, effect: Callable[[str], None]
+        self,
+        layout: StoreLayout,
+        writer: Writer,
+        effect: Callable[[str], None],
+        beneath: Beneath,
     ) -> None:
         self._layout, self._writer, self._effect = layout, writer, effect
+        self._beneath = beneath
         self._change = threading.Condition()
         self._waiting: list[_Ticket] = []
         self._busy = False
@@ -127,7 +133,9 @@ class Publisher:
 
     def _lead(self, group: list[_Ticket]) -> None:
         try:
-            _Publication(self._layout, self._effect).run(group, self._writer)
+            _Publication(self._layout, self._effect, self._beneath).run(
+                group, self._writer
+            )
         except OSError as error:
             self._fail(group, storage_error(self._layout.root, error))
         except StoreError as error:
@@ -150,8 +158,10 @@ class Publisher:
 class _Publication:
     """One pass through the steps, for a group of batches."""
 
-    def __init__(self, layout: StoreLayout, effect: Callable[[str], None]) -> None:
-        self._layout, self._effect = layout, effect
+    def __init__(
+        self, layout: StoreLayout, effect: Callable[[str], None], beneath: Beneath
+    ) -> None:
+        self._layout, self._effect, self._beneath = layout, effect, beneath
         self._touched: set[bytes] = set()
         self._folders: set[bytes] = set()
         self._undo: list[tuple[Callable[[bytes, bytes], None], bytes, bytes]] = []
@@ -191,7 +201,9 @@ class _Publication:
         objects = ticket.batch.objects
         kept = {path for path, staged in objects.items() if staged.place is None}
         for path in (set(ticket.batch.needs()) - set(objects)) | kept:
-            if not registry.has(path):
+            if registry.has(path):
+                continue
+            if path in kept or self._beneath.info(path) is None:
                 ticket.error = ObjectMissing(str(path))
                 return False
         return True
@@ -217,11 +229,9 @@ class _Publication:
             self._describe(path, staged_object, batch.staging, registry, valid=valid)
         for realisation, staged_record in batch.realisations:
             claim = self._layout.realisation(realisation.key, realisation.record_digest)
-            folder = os.fsencode(claim.parent)
-            self._make_folder(folder)
+            self._make_folder(os.fsencode(claim.parent))
             # One who died may have made them, and not have come to the sync.
-            above = os.path.dirname(folder)
-            self._touched.update((above, os.path.dirname(above)))
+            self._touched.update(os.fsencode(each) for each in claim.parents[1:3])
             known = claim.exists()
             self._rename(staged_record, os.fsencode(claim), keep=known)
 
@@ -269,7 +279,8 @@ class _Publication:
 
         Only a collection of garbage that was killed in between leaves this undone.
         """
-        if not _entries(self._layout.trash):
+        trash = self._layout.trash
+        if not (os.path.isdir(trash) and os.listdir(trash)):
             return
         for file, path in staging.linked.items():
             if file not in staging.blobs and not os.path.lexists(
@@ -386,10 +397,3 @@ class _Publication:
             except OSError:
                 # It stays as garbage without a row, which nobody trusts.
                 continue
-
-
-def _entries(folder: bytes) -> list[bytes]:
-    try:
-        return os.listdir(folder)
-    except FileNotFoundError:
-        return []

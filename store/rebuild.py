@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Final
 
 from fromager.store.api import ObjectInfo
 from fromager.store.audit import note_verified, read_claim
+from fromager.store.beneath import NOTHING
 from fromager.store.damage import Damage, DamageKind, RebuiltDatabase
 from fromager.store.database import create_database, database_errors
 from fromager.store.durability import storage_error, sync_each
 from fromager.store.errors import InvalidRecord
 from fromager.store.examine import Examiner, Row
 from fromager.store.layout import StoreLayout
-from fromager.store.locks import exclusive
+from fromager.store.locks import ANONYMOUS, held_briefly
 from fromager.store.opening import (
     read_version,
     require_store,
@@ -39,7 +40,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from fromager.store.beneath import Beneath
     from fromager.store.digest import Digest
+    from fromager.store.locks import Caller
     from fromager.store.path import StorePath
     from fromager.store.realisation import Realisation
 
@@ -62,11 +65,14 @@ def rebuild_database(
     effect: Callable[[str], None] = lambda name: None,
     contents: bool = True,
     processes: int = 1,
+    beneath: Beneath = NOTHING,
+    caller: Caller = ANONYMOUS,
 ) -> RebuiltDatabase:
     """Make the database of the store in a folder anew, whatever has become of it.
 
     Objects are looked at as by verifying; without `contents` their bytes are not
-    read. What is damaged is in the database, but withheld.
+    read. What is damaged is in the database, but withheld; so is what refers to
+    something that is neither here nor `beneath`.
 
     Raises:
         StoreUnavailable: there is no store, or it is another user's.
@@ -80,9 +86,9 @@ def rebuild_database(
             if not folder.is_dir():
                 effect("make folder")
                 folder.mkdir(parents=True)
-        with exclusive(layout.locks / "writer"):
+        with held_briefly(layout.locks / "writer", caller, clock(), effect):
             settle(layout, locked=True)
-            rebuilder = _Rebuilder(layout, clock, effect, contents, processes)
+            rebuilder = _Rebuilder(layout, clock, effect, contents, processes, beneath)
             rebuilt = rebuilder.run()
             if not marked:
                 effect("write version")
@@ -118,13 +124,14 @@ class _Rebuilder:
     effect: Callable[[str], None]
     contents: bool
     processes: int
+    beneath: Beneath
 
     def run(self) -> RebuiltDatabase:
         unreadable: list[Damage] = []
         known = self._records(unreadable)
         claims = self._claims(unreadable)
         self._close(known)
-        damages = [*self._look(known), *_lacking(known)]
+        damages = [*self._look(known), *_lacking(known, self.beneath)]
         new = self.layout.database.with_name("db.sqlite.new")
         for suffix in ("", "-wal", "-shm", "-journal"):
             self.effect("remove database")
@@ -226,7 +233,8 @@ class _Rebuilder:
             now = int(self.clock())
             registry = Registry(connection, now)
             self.effect("fill database")
-            registry.commit([_info(each, known) for each in known.values()], ())
+            infos = [_info(each, known, self.beneath) for each in known.values()]
+            registry.commit(infos, ())
             rows = [claim_values(claim, written) for claim, written in claims]
             registry.execute_all([(INSERT_CLAIM, rows)], durable=True)
             note_verified(registry, now, known if self.contents else (), damages)
@@ -235,22 +243,28 @@ class _Rebuilder:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
-def _lacking(known: Mapping[StorePath, _Known]) -> Iterator[Damage]:
+def _lacking(known: Mapping[StorePath, _Known], beneath: Beneath) -> Iterator[Damage]:
     """Objects that refer to what is not there: they are of no use."""
     for path, each in known.items():
         for reference in each.record.references:
-            if reference not in known:
+            if reference not in known and beneath.info(reference) is None:
                 detail = f"it needs {reference}, which is not there"
                 yield Damage(str(path), detail, DamageKind.MISSING, path)
 
 
-def _info(each: _Known, known: Mapping[StorePath, _Known]) -> ObjectInfo:
+def _info(
+    each: _Known, known: Mapping[StorePath, _Known], beneath: Beneath
+) -> ObjectInfo:
     record = each.record
     return ObjectInfo(
         path=record.path,
         digest=record.digest,
         kind=record.kind,
         size=record.content.size,
-        references=tuple(path for path in record.references if path in known),
+        references=tuple(
+            path
+            for path in record.references
+            if path in known or beneath.info(path) is not None
+        ),
         registered=each.written,
     )

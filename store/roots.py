@@ -80,9 +80,7 @@ def link_root(
         LinkRefused: something that is no link lies there, or it cannot be written.
         StoreFull, StoreUnavailable: it cannot be listed.
     """
-    place = link_place(link)
-    if os.path.lexists(place) and not place.is_symlink():
-        raise LinkRefused(link, "something that is no link lies there")
+    place = _free_place(link)
     # Listed first: what is listed and not there does no harm.
     record = {
         "version": RECORD_VERSION,
@@ -97,10 +95,35 @@ def link_root(
             write_durably(listing(layout, place), content, effect)
         except OSError as error:
             raise storage_error(layout.root, error) from error
-        try:
-            replace_link_durably(place, target, effect)
-        except OSError as error:
-            raise LinkRefused(link, error.strerror or str(error)) from error
+        _put(link, place, target, effect)
+
+
+def plain_link(link: Path, target: Path) -> None:
+    """Make or replace a symbolic link that keeps nothing alive.
+
+    Raises:
+        LinkRefused: as `link_root`.
+    """
+    _put(link, _free_place(link), target)
+
+
+def _free_place(link: Path) -> Path:
+    place = link_place(link)
+    if os.path.lexists(place) and not place.is_symlink():
+        raise LinkRefused(link, "something that is no link lies there")
+    return place
+
+
+def _put(
+    link: Path,
+    place: Path,
+    target: Path,
+    effect: Callable[[str], None] = no_effect,
+) -> None:
+    try:
+        replace_link_durably(place, target, effect)
+    except OSError as error:
+        raise LinkRefused(link, error.strerror or str(error)) from error
 
 
 def link_place(link: Path) -> Path:

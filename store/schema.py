@@ -95,7 +95,22 @@ CREATE TEMP VIEW sound AS SELECT * FROM objects;
 """,
 )
 
-MIGRATIONS: Final = (Migration(_FIRST), _VERIFICATION)
+# References to objects that lie in a store beneath this one, and not in this one.
+_LAYERS: Final = Migration(
+    script="""
+CREATE TABLE lower_refs (
+  referrer INTEGER NOT NULL REFERENCES objects (id) ON DELETE CASCADE,
+  path TEXT NOT NULL,
+  PRIMARY KEY (referrer, path)
+) WITHOUT ROWID;
+CREATE INDEX lower_refs_path ON lower_refs (path);
+""",
+    stand_in="""
+CREATE TEMP TABLE lower_refs (referrer INTEGER, path TEXT);
+""",
+)
+
+MIGRATIONS: Final = (Migration(_FIRST), _VERIFICATION, _LAYERS)
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 
 

@@ -16,12 +16,14 @@ from fromager.store.digest import Digest
 from fromager.store.errors import ObjectMissing, UnsupportedFile
 from fromager.store.layout import blob_name
 from fromager.store.locks import shared
+from fromager.store.materialise import copy_checked
 from fromager.store.removal import remove_tree
 from fromager.store.tree import MAX_DEPTH, Directory, File, Link, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from fromager.store.beneath import Beneath
     from fromager.store.layout import StoreLayout
     from fromager.store.leases import Lease
     from fromager.store.path import StorePath
@@ -59,9 +61,13 @@ class Staging:
     """
 
     def __init__(
-        self, layout: StoreLayout, lease: Lease, effect: Callable[[str], None]
+        self,
+        layout: StoreLayout,
+        lease: Lease,
+        effect: Callable[[str], None],
+        beneath: Beneath,
     ) -> None:
-        self.layout, self.effect = layout, effect
+        self.layout, self.effect, self.beneath = layout, effect, beneath
         self.blobs: dict[File, StagedBlob] = {}
         """Files that the pool is to get."""
         self.linked: dict[File, bytes] = {}
@@ -187,8 +193,10 @@ class Staging:
             os.link(source, target, follow_symlinks=False)
             if staged is None:
                 self.linked.setdefault(file, target)
-        except FileNotFoundError:
-            self._link_from_trash(file, target)
+        except FileNotFoundError as error:
+            found = self._link_from_trash(file, target)
+            if not (found or self._copy_from_beneath(file, target)):
+                raise ObjectMissing(str(file.digest)) from error
         except OSError as error:
             if error.errno != EMLINK:
                 raise
@@ -212,14 +220,33 @@ class Staging:
             self._pool_lock = ExitStack()
             self._pool_lock.enter_context(shared(self.layout.locks / "pool"))
 
-    def _link_from_trash(self, file: File, target: bytes) -> None:
+    def _link_from_trash(self, file: File, target: bytes) -> bool:
         trashed, pooled = self.layout.trashed(blob_name(file)), self.layout.blob(file)
         for source in (trashed, pooled, trashed, pooled):
             with suppress(FileNotFoundError):
                 os.link(source, target, follow_symlinks=False)
                 self.adopt(file, target)
-                return
-        raise ObjectMissing(str(file.digest))
+                return True
+        return False
+
+    def _copy_from_beneath(self, file: File, target: bytes) -> bool:
+        """Stage a file at `target` that only a store beneath this one has."""
+        found = self.beneath.open_blob(file)
+        if found is None:
+            return False
+        source, blob = found
+        try:
+            self.effect("copy blob")
+            descriptor = self._create(target, file)
+            try:
+                copy_checked(source, descriptor, file, blob)
+                self._settle(descriptor, file)
+            finally:
+                os.close(descriptor)
+        finally:
+            os.close(source)
+        self.adopt(file, target)
+        return True
 
     def _copy_afresh(
         self, source: bytes, file: File, target: bytes, *, pooled: bool

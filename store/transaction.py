@@ -40,6 +40,7 @@ class LocalTransaction:
     ) -> None:
         self._staging, self._publisher = staging, publisher
         self._known, self._clock, self._published = known, clock, published
+        self._beneath = staging.beneath.info
         self._contents: dict[StorePath, File | Directory] = {}
         self._batch = Batch(staging)
         self._ended = False
@@ -164,6 +165,11 @@ class LocalTransaction:
             return known
         if known is not None:
             wanted.update(known.references)
+        below = None if staged else self._beneath(path)
+        if below is not None and wanted <= set(below.references):
+            return below
+        if below is not None:
+            wanted.update(below.references)
         record = ObjectRecord(path, tuple(sorted(wanted)), node)
         info = ObjectInfo(
             path=path,

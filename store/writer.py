@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import contextmanager
+import threading
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from fromager.store.database import batches, connect, database_errors, marks
+from fromager.store.database_reader import WAIT_SECONDS
 from fromager.store.durability import held_in
 from fromager.store.effects import no_effect
 from fromager.store.errors import StoreError
-from fromager.store.locks import exclusive
+from fromager.store.locks import Caller, held_briefly
 from fromager.store.path import StorePath
 from fromager.store.realisation import dump_realisation
 from fromager.store.succession import settle
@@ -22,6 +24,12 @@ if TYPE_CHECKING:
     from fromager.store.database import Connected
     from fromager.store.layout import StoreLayout
     from fromager.store.realisation import Realisation
+
+_LOG_LIMIT: Final = 64 << 20
+"""Bytes of the write-ahead log above which readers are waited for to shorten it."""
+_CHECKPOINT_WAIT_MS: Final = 500
+_CHECKPOINT_PAUSE: Final = 64
+"""Changes after which a log that could not be shortened is looked at again."""
 
 INSERT_CLAIM: Final = (
     "INSERT OR IGNORE INTO realisations (record, key, kind, subject, derivation,"
@@ -37,20 +45,27 @@ class Writer:
         self,
         layout: StoreLayout,
         clock: Callable[[], float],
+        caller: Caller,
         effect: Callable[[str], None] = no_effect,
     ) -> None:
-        self._layout, self._clock, self._effect = layout, clock, effect
+        self._layout, self._clock, self._caller = layout, clock, caller
+        self._effect = effect
         self._connected: Connected | None = None
+        self._left_long = 0
+        self._turn = threading.Lock()
 
     @contextmanager
     def held(self) -> Iterator[Registry]:
         """Wait for the right to write, and hold it."""
-        # The lock also keeps this process's threads off the connection.
-        lock = exclusive(self._layout.locks / "writer", self._effect)
-        with held_in(self._layout.root, lock):
+        now = self._clock()
+        place = self._layout.locks / "writer"
+        lock = held_briefly(place, self._caller, now, self._effect)
+        # Of this process's threads one waits for others, and is told for whom.
+        with self._turn, held_in(self._layout.root, lock):
             connection = self._current()
             with database_errors(self._layout.root):
-                yield Registry(connection, int(self._clock()))
+                yield Registry(connection, int(now))
+                self._shorten_log(connection)
 
     def close(self) -> None:
         """Give the connection up."""
@@ -86,8 +101,28 @@ class Writer:
         ):
             self.close()
         if self._connected is None:
-            self._connected = connect(self._layout, writable=True, migrating=True)
+            self._connected = connect(self._layout, migrating=True)
         return self._connected.connection
+
+    def _shorten_log(self, connection: sqlite3.Connection) -> None:
+        """Bring a log that grew while there were always readers into the database.
+
+        SQLite begins the log anew only at a moment without readers, which may never
+        come by itself where many processes read. Here they are waited for.
+        """
+        database = self._layout.database
+        log = database.with_name(f"{database.name}-wal")
+        # What was to be written is written: nothing here may make an error of it.
+        with suppress(OSError, sqlite3.Error):
+            self._left_long -= 1
+            if self._left_long > 0 or log.stat().st_size < _LOG_LIMIT:
+                return
+            connection.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_WAIT_MS}")
+            query = "PRAGMA wal_checkpoint(TRUNCATE)"
+            (in_use, _, _) = connection.execute(query).fetchone()
+            # Who reads for long is not waited for at every change.
+            self._left_long = _CHECKPOINT_PAUSE if in_use else 0
+            connection.execute(f"PRAGMA busy_timeout = {int(WAIT_SECONDS * 1000)}")
 
     def _quietly(self, statement: str, values: list[tuple[object, ...]]) -> None:
         try:
@@ -118,8 +153,10 @@ class Registry:
         """What an object that has a row refers to."""
         rows = self._connection.execute(
             "SELECT target.path FROM objects JOIN refs ON referrer = objects.id"
-            " JOIN objects AS target ON target.id = reference WHERE objects.path = ?",
-            (str(path),),
+            " JOIN objects AS target ON target.id = reference WHERE objects.path = ?"
+            " UNION SELECT lower_refs.path FROM objects JOIN lower_refs"
+            " ON referrer = objects.id WHERE objects.path = ?",
+            (str(path), str(path)),
         )
         return frozenset(StorePath.parse(row[0]) for row in rows)
 
@@ -220,10 +257,27 @@ class Registry:
                 " objects AS b WHERE a.path = ? AND b.path = ?",
                 [(str(i.path), str(path)) for i in infos for path in i.references],
             )
+            self._note_lower_references(infos)
             self._connection.executemany(
                 INSERT_CLAIM,
                 [claim_values(realisation, self._now) for realisation in realisations],
             )
+
+    def _note_lower_references(self, infos: list[ObjectInfo]) -> None:
+        """Keep references to what is not here, and resolve those that are here now."""
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO lower_refs SELECT id, ? FROM objects WHERE path = ?"
+            " AND NOT EXISTS (SELECT 1 FROM objects WHERE path = ?)",
+            [(str(to), str(i.path), str(to)) for i in infos for to in i.references],
+        )
+        here = [(str(info.path),) for info in infos]
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO refs SELECT lower_refs.referrer, objects.id"
+            " FROM lower_refs JOIN objects ON objects.path = lower_refs.path"
+            " WHERE lower_refs.path = ?",
+            here,
+        )
+        self._connection.executemany("DELETE FROM lower_refs WHERE path = ?", here)
 
     @contextmanager
     def _transaction(self, synchronous: str) -> Iterator[None]:

@@ -57,6 +57,7 @@ PURE: Final = (
     "derivations/errors.py",
     "derivations/index/address.py",
     "derivations/index/anchors.py",
+    "derivations/index/forges.py",
     "derivations/index/page.py",
     "derivations/index/releases.py",
     "derivations/index/simple.py",
@@ -65,12 +66,19 @@ PURE: Final = (
     "derivations/realising/goals.py",
     "derivations/realising/instantiate.py",
     "derivations/realising/request.py",
+    "derivations/project_requirements.py",
+    "derivations/requirement.py",
+    "derivations/requirement_lines.py",
     "derivations/requirements.py",
     "derivations/resolution/*.py",
+    "derivations/sources/direct.py",
     "derivations/sources/epoch.py",
+    "derivations/sources/git_refs.py",
     "derivations/sources/members.py",
     "derivations/sources/project.py",
+    "derivations/sources/tag_rules.py",
     "derivations/sources/unified_diff.py",
+    "derivations/sources/versions_of_tags.py",
 )
 """Values in, values out: no clock, no disk, no network, no processes."""
 

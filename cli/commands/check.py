@@ -181,8 +181,8 @@ def _explain(wiring: Wiring, store: LocalStore, verdict: Verdict) -> Report | No
     if second is None or store.info(first) is None or store.info(second) is None:
         return None
     with (
-        open_contents(first.below(store.root)) as one,
-        open_contents(second.below(store.root)) as two,
+        open_contents(store.place(first)) as one,
+        open_contents(store.place(second)) as two,
     ):
         return compare(one, two, wiring.clues)
 
@@ -206,7 +206,7 @@ def _tell(
         case State.DIFFERS:
             alone = any(not each.same and not each.varied for each in verdict.rounds)
             console.data(f"{what}: differs{', with nothing varied' if alone else ''}")
-            console.data(f"  in use: {recorded.output.below(store.root)}")
+            console.data(f"  in use: {_place(store, recorded.output)}")
             for output in dict.fromkeys(claim.output for claim in verdict.others):
                 console.data(f"  other:  {_place(store, output)}")
     for line in summary(report) if report is not None else ():
@@ -217,8 +217,9 @@ def _tell(
 
 
 def _place(store: LocalStore, output: StorePath) -> str:
-    there = store.info(output) is not None
-    return f"{output.below(store.root)}{'' if there else ' (removed since)'}"
+    if store.info(output) is None:
+        return f"{output.below(store.root)} (removed since)"
+    return str(store.place(output))
 
 
 def _put(store: LocalStore, folder: Path, verdict: Verdict, report: Report) -> None:
@@ -234,7 +235,7 @@ def _put(store: LocalStore, folder: Path, verdict: Verdict, report: Report) -> N
     for name, output in (("first", recorded.output), ("second", verdict.telling)):
         if output is None:
             continue
-        source = output.below(store.root)
+        source = store.place(output)
         if source.is_dir():
             shutil.copytree(source, place / name, symlinks=True, copy_function=_copy)
             (place / name).chmod(0o755)

@@ -47,15 +47,22 @@ def show(
     if package is not None:
         return _show_package(wiring, package, as_json)
     rows: dict[str, dict[str, object]] = {
-        name: {"value": value.value, "origin": value.origin}
+        name: {"value": _without_passwords(value.value), "origin": value.origin}
         for name, value in wiring.settings.values.items()
     }
-    rows["store"]["value"] = str(wiring.store_root)
+    stores = wiring.stores.places
+    if stores.top is not None:
+        rows["store"]["value"] = str(stores.top)
+        rows["lower"]["value"] = tuple(str(path) for path in stores.lower)
     rows["python"]["value"] = wiring.python
     rows["jobs"]["value"] = wiring.jobs
     rows["cores"]["value"] = wiring.cores
     indexes = [
-        {"name": index.name, "origin": index.origin} for index in wiring.indexes.indexes
+        {"name": index.name, "origin": index.origin, "only_for": project}
+        for project, index in (
+            *((None, index) for index in wiring.indexes.indexes),
+            *wiring.indexes.assigned,
+        )
     ]
     platform = wiring.platform()
     if as_json:
@@ -84,13 +91,26 @@ def show(
         shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
         say(f"{name} = {shown}  ({SETTINGS[name].meaning}; {row['origin']})")
     for index in indexes:
-        say(f"index {index['name']}  ({index['origin']})")
+        only = f"for {index['only_for']} only; " if index["only_for"] else ""
+        say(f"index {index['name']}  ({only}{index['origin']})")
     say(f"sandbox {_sandbox(wiring)}")
     say(f"platform {platform.digest}")
     for part in platform.parts:
         shown = f"{part.detail}, {part.digest}" if part.detail else part.digest
         say(f"platform {part.name}: {shown or 'none'}")
     return ExitCode.DONE
+
+
+def _without_passwords(value: object) -> object:
+    """A setting as it may be shown: addresses without the passwords in them."""
+    from fromager.derivations import redact
+
+    match value:
+        case str():
+            return redact(value)
+        case tuple():
+            return tuple(_without_passwords(each) for each in value)
+    return value
 
 
 def _sandbox(wiring: Wiring) -> str:

@@ -103,7 +103,8 @@ def _subject(store: LocalStore | None, text: str) -> Subject:
     from fromager.store import ObjectMissing
 
     path = Path(text)
-    inside = store is not None and path.resolve().is_relative_to(store.root.resolve())
+    roots = () if store is None else tuple(root.resolve() for root in store.roots)
+    inside = any(path.resolve().is_relative_to(root) for root in roots)
     if store is None or (path.exists() and not inside):
         return Subject(path, None)
     if inside:
@@ -113,7 +114,7 @@ def _subject(store: LocalStore | None, text: str) -> Subject:
         realisation = find_realisation(store, text)
     except ObjectMissing:
         realisation = None
-    return Subject(info.path.below(store.root), realisation)
+    return Subject(store.place(info.path), realisation)
 
 
 def _inputs(

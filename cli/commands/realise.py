@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from fromager.cli.asking import Words, read_request
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.failures import exit_code, show
 from fromager.cli.interruption import stopping
 from fromager.cli.wiring import Wiring, wire
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
+    from pathlib import Path
 
     from fromager.derivations import Realised, RealisedWheel, RealiseRequest
     from fromager.store import LocalStore
@@ -47,6 +48,20 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--python", metavar="EXE", help="Build for this interpreter (3.9 to 3.14)."
+)
+@click.option(
+    "--extra",
+    "extras",
+    multiple=True,
+    metavar="NAME",
+    help="With -r pyproject.toml, an extra of the project too; may be repeated.",
+)
+@click.option(
+    "--group",
+    "groups",
+    multiple=True,
+    metavar="[FILE:]NAME",
+    help="Build a dependency group of pyproject.toml; may be repeated.",
 )
 @click.option("--no-deps", is_flag=True, help="Build only what is named.")
 @click.option("--pre", is_flag=True, help="Allow pre-releases.")
@@ -89,6 +104,8 @@ def command(
     files: tuple[str, ...],
     constraints: tuple[str, ...],
     build_constraints: tuple[str, ...],
+    extras: tuple[str, ...],
+    groups: tuple[str, ...],
     no_deps: bool,
     pre: bool,
     out_link: str | None,
@@ -109,19 +126,18 @@ def command(
     wiring = wire(flags, **settings)
     if root is not None:
         check_name(root)
-    request, indexes = _request(
+    asked = read_request(
         wiring,
-        requirements,
-        files,
-        constraints,
-        build_constraints,
+        Words(requirements, files, constraints, build_constraints, extras, groups),
         dependencies=not no_deps,
         prereleases=pre,
     )
-    if indexes and not flags.get("index"):
-        wiring = wire({**flags, "index": indexes}, **settings)
+    if told := asked.places(flags):
+        wiring = wire({**flags, **told}, **settings)
     with wiring.open_store(create=True) as store:
-        realised = _realise(wiring, store, request, keep_going, keep_failed, refresh)
+        realised = _realise(
+            wiring, store, asked.request, keep_going, keep_failed, refresh
+        )
         _print(wiring, store, realised, as_json)
         if out_link:
             _link(wiring, store, realised, out_link)
@@ -134,57 +150,6 @@ def command(
         wiring.console.say(f"{built} built or reused, {len(realised.failures)} failed")
         return max(exit_code(failure) for failure in realised.failures)
     return ExitCode.DONE
-
-
-def _request(
-    wiring: Wiring,
-    requirements: Sequence[str],
-    files: Sequence[str],
-    constraints: Sequence[str],
-    build_constraints: Sequence[str],
-    *,
-    dependencies: bool,
-    prereleases: bool,
-) -> tuple[RealiseRequest, tuple[str, ...]]:
-    """What is asked for, and the indexes that requirement files name."""
-    from fromager.derivations import (
-        GivenRequirement,
-        InputError,
-        RealiseRequest,
-        parse_requirement,
-        read_constraints,
-        read_requirements,
-    )
-
-    read = [read_requirements(Path(file), wiring.environ) for file in files]
-    narrow = [read_constraints(Path(file), wiring.environ) for file in constraints]
-    build = [read_constraints(Path(file), wiring.environ) for file in build_constraints]
-    given = [
-        GivenRequirement(parse_requirement(text), "command line")
-        for text in requirements
-    ]
-    given += [each for file in read for each in file.requirements]
-    if not given:
-        raise InputError(
-            "nothing to realise", hint="Name a requirement, such as click==8.1.7, or -r"
-        )
-    hashes: dict[str, tuple[str, ...]] = {}
-    for file in (*read, *narrow):
-        hashes.update(file.hashes)
-        for note in file.notes:
-            wiring.console.warning(note)
-    narrowing = [each for file in read for each in file.constraints]
-    narrowing += [each for file in narrow for each in file.constraints]
-    request = RealiseRequest(
-        tuple(given),
-        tuple(narrowing),
-        tuple(each for file in build for each in file.constraints),
-        tuple(sorted(hashes.items())),
-        require_hashes=any(file.require_hashes for file in read),
-        dependencies=dependencies,
-        prereleases=prereleases or any(file.prereleases for file in read),
-    )
-    return request, tuple(url for file in read for url in file.index_urls)
 
 
 def _realise(
@@ -202,10 +167,11 @@ def _realise(
     interpreter = wiring.interpreter(store)
     base = wiring.known_base(store, interpreter)
     customisation = wiring.customisation(interpreter)
-    plain = wiring.client(store, stop, refresh=refresh)
+    network = wiring.network(store, stop)
+    plain = network.client(refresh=refresh, request=request)
     client = wiring.routed(plain, customisation)
     memo = Memo(store, client)
-    if base is not None:
+    if base is not None and request.is_fixed:
         known = memo.recall(plan_key(request, wiring.basis(base, customisation)))
         if known is not None:
             store.touch(wheel.realisation.output for wheel in known.wheels)
@@ -228,14 +194,22 @@ def _realise(
     policy, limits = wiring.policy(request, keep_failed), wiring.limits
     steps = Steps(store, wiring.report, wiring.jobs, sandbox.level, stop=stop)
     realiser = Realiser(
-        client, interpreter, find_target, policy, customisation, limits, keep_going
+        client,
+        interpreter,
+        find_target,
+        policy,
+        customisation,
+        limits,
+        keep_going,
+        network.repositories(plain, request),
+        refresh,
     )
     try:
         with stopping(stop):
             realised, pages = realiser.realise(request, steps)
     finally:
         end_progress(wiring.report)
-    if not realised.failures:
+    if not realised.failures and request.is_fixed:
         base = wiring.base(store, interpreter, thorough=False)
         plan = plan_key(request, wiring.basis(base, customisation))
         memo.remember(plan, realised, pages, customisation.watched())
@@ -276,7 +250,7 @@ def _print(
 
 
 def _path(store: LocalStore, wheel: RealisedWheel) -> Path:
-    return wheel.realisation.output.below(store.root) / wheel.filename
+    return store.place(wheel.realisation.output) / wheel.filename
 
 
 def _row(store: LocalStore, wheel: RealisedWheel) -> dict[str, object]:

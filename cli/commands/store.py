@@ -192,7 +192,7 @@ def _members(store: LocalStore, info: ObjectInfo) -> Iterable[dict[str, object]]
 
 def _info_row(store: LocalStore, info: ObjectInfo) -> dict[str, object]:
     return {
-        "path": str(info.path.below(store.root)),
+        "path": str(store.place(info.path)),
         "digest": str(info.digest),
         "kind": info.kind,
         "bytes": info.size,

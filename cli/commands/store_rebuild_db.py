@@ -34,12 +34,15 @@ def rebuild_db(flags: Mapping[str, object], no_contents: bool, as_json: bool) ->
     from fromager.store import rebuild_database
 
     wiring = wire(flags)
-    found = rebuild_database(
-        wiring.store_root,
-        clock=time.time,
-        contents=not no_contents,
-        processes=usable_cores(),
-    )
+    with wiring.stores.open_beneath() as beneath:
+        found = rebuild_database(
+            wiring.stores.own_root,
+            clock=time.time,
+            contents=not no_contents,
+            processes=usable_cores(),
+            beneath=beneath,
+            caller=wiring.stores.caller,
+        )
     if as_json:
         wiring.console.json(
             {

@@ -82,17 +82,18 @@ def _restorers(
 ) -> list[Restorer]:
     """Where damaged objects may be had from, in the order in which they are asked."""
     from fromager.derivations import RestoreByBuilding
-    from fromager.store import OtherStore, open_store
+    from fromager.store import OtherStore, open_layers
 
     @cache
     def find_means() -> RebuildMeans:
         client = wiring.client(store, stop, refresh=False)
         return replace(wiring.rebuild_means(store, stop), client=client)
 
-    found: list[Restorer] = []
+    found: list[Restorer] = [OtherStore(each) for each in store.lower]
     for other in others:
         place = wiring.folder / Path(other).expanduser()
-        found.append(OtherStore(stack.enter_context(open_store(place, create=False))))
+        reading = open_layers(None, [place], create=False)
+        found.append(OtherStore(stack.enter_context(reading)))
     if builds:
         found.append(RestoreByBuilding(find_means, store))
     return found

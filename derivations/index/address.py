@@ -7,7 +7,7 @@ messages, cached files and derivations hold addresses without them.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
@@ -34,6 +34,26 @@ class IndexUrl:
     """The address without credentials, ending in a slash; None for the public index."""
     credentials: tuple[str, str] | None = field(default=None, repr=False, compare=False)
     """User and password."""
+    links: bool = False
+    """It is no index, but one list of links to files of many projects: a page, or a
+    folder of this machine whose address ends in a slash."""
+
+    @classmethod
+    def parse_links(cls, text: str, origin: str, folder: Path) -> IndexUrl:
+        """A list of links from what was configured: the URL of a page, or a path.
+
+        Raises:
+            InputError: as `parse`.
+        """
+        found = cls.parse(text, origin, folder)
+        assert found.location is not None
+        location = found.location
+        path = unquote(urlsplit(location).path).rstrip("/")
+        is_page = found.is_local and path.endswith((".html", ".htm"))
+        if is_page or (not found.is_local and not text.partition("#")[0].endswith("/")):
+            location = location.rstrip("/")
+        name = f"links {location}"
+        return replace(found, name=name, location=location, links=True)
 
     @classmethod
     def parse(cls, text: str, origin: str, folder: Path) -> IndexUrl:
@@ -76,12 +96,41 @@ class IndexUrl:
 
     def project_url(self, project: str) -> str:
         """Where the page of a project lies, given its normalised name."""
-        return f"{self.url}{quote(project)}/"
+        return self.url if self.links else f"{self.url}{quote(project)}/"
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder of files, without any page."""
+        return self.links and self.is_local and self.url.endswith("/")
 
     @property
     def is_local(self) -> bool:
         """Whether it is a folder on this machine."""
         return self.location is not None and self.location.startswith("file:")
+
+
+@dataclass
+class ConfiguredIndexes:
+    """What one place of configuration says of indexes."""
+
+    indexes: list[IndexUrl] = field(default_factory=list)
+    """In order of priority; empty if the place names none."""
+    notes: list[str] = field(default_factory=list)
+    """What it says that is not used."""
+    assigned: dict[str, IndexUrl] = field(default_factory=dict)
+    """By project (normalised), the only index that is asked for it."""
+    only: bool = False
+    """Whether no index but these may be asked, even if there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """User and password for an address and all that lies below it."""
+
+    url: str
+    """Without credentials."""
+    user: str = field(repr=False)
+    password: str = field(repr=False)
 
 
 class Credentials:
@@ -91,28 +140,37 @@ class Credentials:
         self,
         indexes: Iterable[IndexUrl] = (),
         hosts: Mapping[str, tuple[str, str]] | None = None,
+        logins: Iterable[Login] = (),
     ) -> None:
         """`hosts` is what a netrc file says: host to user and password."""
-        self._indexes = [index for index in indexes if index.credentials]
+        self._pairs = [
+            *((index.url, index.credentials) for index in indexes if index.credentials),
+            *((login.url, (login.user, login.password)) for login in logins),
+        ]
         self._hosts = dict(hosts or {})
 
     def for_url(self, url: str) -> tuple[str, str] | None:
         """The pair for a request; None if none was given for its origin.
 
-        An index's pair is sent to the index's own scheme, host and port only: never
+        A pair is sent to the scheme, host and port that it was given for only: never
         along a redirect to another one. Of several the longest common path wins.
         """
         origin, path = _origin(url), urlsplit(url).path
         best, best_length = None, -1
-        for index in self._indexes:
-            if _origin(index.url) == origin:
-                length = _common(urlsplit(index.url).path, path)
+        for place, pair in self._pairs:
+            if _origin(place) == origin:
+                length = _common(urlsplit(place).path, path)
                 if length > best_length:
-                    best, best_length = index.credentials, length
+                    best, best_length = pair, length
         return best or self._hosts.get(origin[1]) or self._hosts.get("default")
 
+    def learn(self, url: str, pair: tuple[str, str]) -> None:
+        """Use a pair that was found out for an address from now on."""
+        parts = urlsplit(url)
+        self._pairs.insert(0, (f"{parts.scheme}://{parts.netloc}{parts.path}", pair))
+
     def __repr__(self) -> str:
-        return f"Credentials({len(self._indexes)} indexes, {len(self._hosts)} hosts)"
+        return f"Credentials({len(self._pairs)} addresses, {len(self._hosts)} hosts)"
 
 
 def redact(text: str) -> str:
@@ -149,6 +207,11 @@ def _credentials(url: str) -> tuple[str, str] | None:
         return None
     user, _, password = user_info.partition(":")
     return unquote(user), unquote(password)
+
+
+def same_origin(left: str, right: str) -> bool:
+    """Whether two addresses have scheme, host and port in common."""
+    return _origin(left) == _origin(right)
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:

@@ -14,7 +14,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final, Protocol
 
 from fromager.derivations.errors import InputError, InvalidDerivation, NetworkError
-from fromager.derivations.index.page_cache import CacheHeader, PageCache
+from fromager.derivations.index.links import ALL, LinkLists, folder_state
+from fromager.derivations.index.page_cache import CachedPage, CacheHeader, PageCache
 from fromager.derivations.index.retries import Retries
 from fromager.store import blob_digest
 
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from fromager.derivations.index.address import IndexUrl
-    from fromager.derivations.index.page import ProjectPage
+    from fromager.derivations.index.address import IndexUrl, Login
     from fromager.derivations.index.transport import Answer, HttpSettings, Transport
     from fromager.store import Digest
 
@@ -44,19 +44,6 @@ class Freshness(Enum):
     """If this client itself has asked whether it changed."""
     OFFLINE = "offline"
     """Always; nothing is asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class CachedPage:
-    """A project's page, and how long it holds."""
-
-    page: ProjectPage
-    digest: Digest
-    """Names what the page says: equal digests, equal answers."""
-    fresh_until: float
-    """Seconds since the epoch."""
-    url: str
-    """Where it came from, without credentials."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,23 +97,26 @@ class HttpIndexClient:
         policy: Freshness = Freshness.CACHED,
         retries: Retries | None = None,
         clock: Callable[[], float] = time.time,
+        assigned: Mapping[str, IndexUrl] | None = None,
     ) -> None:
-        """`indexes` are in order of priority.
+        """`indexes` are in order of priority; `assigned` are those of projects for
+        which no other one is ever asked.
 
         `connect` is called once, before the first request over a network. `clock`
         gives seconds since the epoch.
         """
         self._indexes, self._cache, self._connect = tuple(indexes), cache, connect
+        self._assigned = dict(assigned or {})
         self._policy, self._clock = policy, clock
         self._retries = retries or Retries()
         self._known: dict[tuple[str, str], CachedPage | None] = {}
         self._remote: Transport | None = None
         self._lock = threading.Lock()
+        self._lists = LinkLists(cache, lambda index: self._ask(index, ALL, None, None))
 
     def lookup(self, project: str) -> CachedPage | None:
         """See `IndexClient.lookup`."""
-        _check_project(project)
-        for index in self._indexes:
+        for index in self._places(project):
             found = self.page(index, project)
             if found is not None:
                 return found
@@ -145,11 +135,10 @@ class HttpIndexClient:
 
     def peek(self, project: str) -> Peek | None:
         """See `IndexClient.peek`."""
-        return self.peek_at(self._indexes, project)
+        return self.peek_at(self._places(project), project)
 
     def peek_at(self, indexes: Sequence[IndexUrl], project: str) -> Peek | None:
         """What the cache knows of a project on these indexes."""
-        _check_project(project)
         fresh = True
         for index in indexes:
             header = self._cache.header(index.name, project)
@@ -203,7 +192,32 @@ class HttpIndexClient:
         if self._remote is not None:
             self._remote.close()
 
+    def ask(self, url: str, headers: Mapping[str, str]) -> tuple[bytes, Answer]:
+        """The answer to one request, and its body; nothing is cached.
+
+        Raises:
+            NetworkError: the server does not answer with status 200.
+        """
+        transport = self.transport(url)
+
+        def attempt() -> tuple[bytes, Answer]:
+            with transport.open(url, headers, decode=True) as answer:
+                if answer.status != 200:
+                    reason = f"the server answered {answer.status}"
+                    raise NetworkError(answer.url, reason)
+                return self._body(answer), answer
+
+        return self._retries.run(url, attempt)
+
+    def _places(self, project: str) -> tuple[IndexUrl, ...]:
+        if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", project):
+            raise InputError(f"{project!r} is not the normalised name of a project")
+        assigned = self._assigned.get(project)
+        return self._indexes if assigned is None else (assigned,)
+
     def _is_good(self, index: IndexUrl, project: str, header: CacheHeader) -> bool:
+        if index.is_folder:
+            return folder_state(index.url, project) == header.etag
         if index.is_local:
             from fromager.derivations.index.local import is_unchanged
 
@@ -228,6 +242,8 @@ class HttpIndexClient:
                 old = _read(header, content)
                 if old is not None and self._is_good(index, project, header):
                     return old
+        if index.links:
+            return self._lists.look_up(index, project)
         return self._ask(index, project, old, entry[0] if old and entry else None)
 
     def _ask(
@@ -305,23 +321,24 @@ def open_client(
     cache: Path,
     policy: Freshness = Freshness.CACHED,
     retries: Retries | None = None,
+    logins: Sequence[Login] = (),
+    assigned: Mapping[str, IndexUrl] | None = None,
 ) -> HttpIndexClient:
     """A client for these indexes, whose pages are kept below the folder `cache`.
 
-    `settings` is called before the first request over a network.
+    `settings` is called before the first request over a network; `logins` are for
+    files at other places, `assigned` the indexes of single projects.
     """
+    places = (*indexes, *(assigned or {}).values())
 
     def connect() -> Transport:
         from fromager.derivations.index.http_transport import HttpTransport
 
-        return HttpTransport(settings(), indexes, time.time)
+        return HttpTransport(settings(), places, time.time, logins)
 
-    return HttpIndexClient(indexes, PageCache(cache), connect, policy, retries)
-
-
-def _check_project(project: str) -> None:
-    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", project):
-        raise InputError(f"{project!r} is not the normalised name of a project")
+    return HttpIndexClient(
+        indexes, PageCache(cache), connect, policy, retries, assigned=assigned
+    )
 
 
 def _read(header: CacheHeader, content: bytes) -> CachedPage | None:

@@ -34,6 +34,7 @@ from fromager.derivations.index.address import (
     Credentials,
     netrc_hosts,
     redact,
+    same_origin,
     without_credentials,
 )
 from fromager.derivations.index.proxies import proxy_for
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
     from urllib3 import BaseHTTPResponse, PoolManager
 
-    from fromager.derivations.index.address import IndexUrl
+    from fromager.derivations.index.address import IndexUrl, Login
     from fromager.derivations.index.transport import HttpSettings
 
 CHUNK: Final = 1 << 17
@@ -73,10 +74,15 @@ class HttpTransport:
         settings: HttpSettings,
         indexes: Sequence[IndexUrl],
         now: Callable[[], float],
+        logins: Sequence[Login] = (),
     ) -> None:
-        """`indexes` tells where which credentials may be sent; `now` is in seconds."""
+        """`indexes` and `logins` tell where which credentials may be sent; `now` is in
+        seconds."""
         self._settings, self._now = settings, now
-        self._credentials = Credentials(indexes, netrc_hosts(settings.netrc))
+        self._credentials = Credentials(indexes, netrc_hosts(settings.netrc), logins)
+        self._indexes = tuple(indexes)
+        self._asked: set[str] = set()
+        self._unlocking = threading.Lock()
         self._lock = threading.Lock()
         self._pools: dict[tuple[str, str | None], PoolManager] = {}
 
@@ -104,6 +110,9 @@ class HttpTransport:
     ) -> tuple[BaseHTTPResponse, str]:
         for _ in range(MAX_REDIRECTS + 1):
             response = self._request(url, headers)
+            if response.status == 401 and self._unlock(url):
+                _finish(response)
+                response = self._request(url, headers)
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or location is None:
                 return response, url
@@ -117,8 +126,14 @@ class HttpTransport:
     def _request(self, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
         # Looked up for each step of a redirect, so that a password never reaches
         # another host, nor its own over a weaker scheme.
+        login = {
+            token.header: token.value
+            for token in self._settings.tokens
+            if same_origin(token.url, url)
+        }
         pair = self._credentials.for_url(url)
-        login = {} if pair is None else {"Authorization": _basic(*pair)}
+        if pair is not None:
+            login["Authorization"] = _basic(*pair)
         with _translated(url, self._settings.timeout):
             return self._pool(url).request(
                 "GET",
@@ -129,6 +144,29 @@ class HttpTransport:
                 preload_content=False,
                 decode_content=False,
             )
+
+    def _unlock(self, url: str) -> bool:
+        """Whether the keyring has a password for a server that wants one."""
+        keyring, pair = self._settings.keyring, self._credentials.for_url(url)
+        if keyring is None or (pair is not None and pair[1]):
+            return False
+        place = self._place(url)
+        with self._unlocking:
+            if place not in self._asked:
+                self._asked.add(place)
+                found = keyring.pair(place, pair[0] if pair is not None else None)
+                if found is not None:
+                    self._credentials.learn(place, found)
+        known = self._credentials.for_url(url)
+        return known is not None and bool(known[1])
+
+    def _place(self, url: str) -> str:
+        """What a keyring knows a server by: the address of an index, else its host."""
+        for index in self._indexes:
+            if same_origin(index.url, url):
+                return index.url
+        parts = urlsplit(url)
+        return f"{parts.scheme}://{parts.netloc}/"
 
     def _pool(self, url: str) -> PoolManager:
         proxies = dict(self._settings.proxies)
@@ -143,8 +181,8 @@ class HttpTransport:
 
     def _check(self, response: BaseHTTPResponse, url: str) -> None:
         status, reason = response.status, f"{response.status} {response.reason}"
-        if status in _TRANSIENT:
-            wait = _seconds(response.headers.get("Retry-After"), self._now())
+        if status in _TRANSIENT or (status == 403 and _is_spent(response.headers)):
+            wait = _wait(response.headers, self._now())
             raise Transient(f"the server answered {reason}", retry_after=wait)
         if status in {401, 403, 407}:
             raise NetworkError(url, f"the server answered {reason}", hint=_LOGIN_HINT)
@@ -268,6 +306,21 @@ def _said(error: BaseException) -> str:
 def _basic(user: str, password: str) -> str:
     pair = base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
     return f"Basic {pair}"
+
+
+def _is_spent(headers: Mapping[str, str]) -> bool:
+    """Whether a forge says that it has answered enough for now."""
+    left = headers.get("X-RateLimit-Remaining") or headers.get("RateLimit-Remaining")
+    return left == "0" or (left is not None and "Retry-After" in headers)
+
+
+def _wait(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds to wait, from `Retry-After` or the end of a forge's period."""
+    asked = _seconds(headers.get("Retry-After"), now)
+    ends = headers.get("X-RateLimit-Reset") or headers.get("RateLimit-Reset") or ""
+    if asked is not None or not (ends.isdigit() and _is_spent(headers)):
+        return asked
+    return max(1.0, float(ends) - now)
 
 
 def _seconds(retry_after: str | None, now: float) -> float | None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
+    from fromager.derivations.index.page import ProjectPage
+
 HEADER_VERSION: Final = 1
 MAX_HEADER: Final = 8192
 _PLAIN: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,150}")
@@ -39,6 +41,19 @@ class CacheHeader:
     """The server's `Last-Modified`, as it was sent."""
     url: str
     """Where the page came from, without credentials."""
+
+
+@dataclass(frozen=True, slots=True)
+class CachedPage:
+    """A project's page, and how long it holds."""
+
+    page: ProjectPage
+    digest: Digest
+    """Names what the page says: equal digests, equal answers."""
+    fresh_until: float
+    """Seconds since the epoch."""
+    url: str
+    """Where it came from, without credentials."""
 
 
 class PageCache:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from fromager.derivations.errors import InputError
-from fromager.derivations.index.address import IndexUrl
+from fromager.derivations.index.address import ConfiguredIndexes, IndexUrl
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,22 +69,24 @@ def read_pip_configuration(
     return PipConfiguration(environ, tuple((p, t) for p, t in found if t is not None))
 
 
-def pip_indexes(pip: PipConfiguration, cwd: Path) -> tuple[list[IndexUrl], list[str]]:
-    """pip's indexes in order of priority, and what of its configuration is not used.
+def pip_indexes(pip: PipConfiguration, cwd: Path) -> ConfiguredIndexes:
+    """pip's lists of links and indexes in order of priority.
 
-    pip itself has no order: the best file of all indexes wins. Here a main index that
-    is configured comes first; extra indexes come before the public one only.
+    pip itself has no order: the best file of all places wins. Here links come first,
+    then a main index that is configured; extra indexes come before the public one only.
     """
+    links = pip.find("find-links")
+    found = []
+    if links is not None:
+        value, origin = links
+        found = [IndexUrl.parse_links(each, origin, cwd) for each in value.split()]
+    if (pip.get("no-index") or "").lower() in {"1", "true", "yes", "on"}:
+        return ConfiguredIndexes(found, only=True)
     main = _indexes(pip, "index-url", cwd)
     extra = _indexes(pip, "extra-index-url", cwd)
-    notes = [
-        f"{option} of {found[1]} is not used: only indexes are"
-        for option in ("find-links", "no-index")
-        if (found := pip.find(option)) is not None
-    ]
-    if extra and not main:
-        return [*extra, IndexUrl.default()], notes
-    return [*main, *extra], notes
+    if not main and (extra or found):
+        main, extra = extra, [IndexUrl.default()]
+    return ConfiguredIndexes([*found, *main, *extra])
 
 
 def _indexes(pip: PipConfiguration, option: str, cwd: Path) -> list[IndexUrl]:

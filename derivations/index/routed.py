@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fromager.derivations.index.address import IndexUrl
-    from fromager.derivations.index.client import CachedPage, HttpIndexClient, Peek
+    from fromager.derivations.index.client import HttpIndexClient, Peek
+    from fromager.derivations.index.page_cache import CachedPage
 
 
 @dataclass(frozen=True)

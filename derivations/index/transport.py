@@ -10,6 +10,18 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from fromager.derivations.index.keyrings import Keyring
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A header that lets us in at one server."""
+
+    url: str
+    """Only its scheme, host and port count."""
+    header: str
+    value: str = field(repr=False)
+
 
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
@@ -27,6 +39,10 @@ class HttpSettings:
     """File with passwords for hosts; it need not exist."""
     timeout: float = 30.0
     """Seconds to connect, and without a byte."""
+    keyring: Keyring | None = field(default=None, repr=False)
+    """Asked where a server wants to know who is there; None: nobody is."""
+    tokens: tuple[Token, ...] = ()
+    """For servers that have no user and password."""
 
 
 @dataclass(frozen=True, slots=True)

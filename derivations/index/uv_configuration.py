@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fromager.derivations.errors import InputError
-from fromager.derivations.index.address import IndexUrl
+from fromager.derivations.index.address import ConfiguredIndexes, IndexUrl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+
+_TRUE: Final = frozenset({"1", "true", "yes", "y", "on"})
 
 
 @dataclass
@@ -20,8 +23,14 @@ class _Found:
 
     environ: Mapping[str, str]
     cwd: Path
+    links: list[IndexUrl] = field(default_factory=list)
     indexes: list[IndexUrl] = field(default_factory=list)
     default: IndexUrl | None = None
+    no_index: bool = False
+    explicit: dict[str, IndexUrl] = field(default_factory=dict)
+    """By name, indexes for single projects."""
+    chosen: dict[str, str] = field(default_factory=dict)
+    """By project, the name of its index."""
     notes: list[str] = field(default_factory=list)
 
     def add(self, text: str, origin: str, folder: Path, *, default: bool) -> None:
@@ -35,22 +44,42 @@ class _Found:
         self, name: str, url: str, place: tuple[str, Path], *, default: bool
     ) -> None:
         """Take an index that has a name or none, from a file or variable."""
-        index = IndexUrl.parse(url, *place)
+        index = self.parsed(name, IndexUrl.parse(url, *place))
+        if not default:
+            self.indexes.append(index)
+        elif self.default is None:
+            self.default = index
+        if name:
+            self.explicit.setdefault(name, index)
+
+    def parsed(self, name: str, index: IndexUrl) -> IndexUrl:
+        """The index with the credentials that variables give to one of that name."""
         prefix = f"UV_INDEX_{re.sub(r'[^A-Z0-9]', '_', name.upper())}"
         user = self.environ.get(f"{prefix}_USERNAME") if name else None
         password = self.environ.get(f"{prefix}_PASSWORD") if name else None
         if user or password:
             index = replace(index, credentials=(user or "", password or ""))
-        if not default:
-            self.indexes.append(index)
-        elif self.default is None:
-            self.default = index
+        return index
+
+    def result(self) -> ConfiguredIndexes:
+        """All that was found, in order of priority."""
+        assigned = {}
+        for project, name in self.chosen.items():
+            if name in self.explicit:
+                assigned[project] = self.explicit[name]
+            else:
+                self.notes.append(f"{project} is to come from {name!r}, no known index")
+        indexes = [] if self.no_index else self.indexes
+        found = [*self.links, *indexes]
+        if not self.no_index and (found or self.default is not None):
+            found.append(self.default or IndexUrl.default())
+        return ConfiguredIndexes(found, self.notes, assigned, self.no_index)
 
 
 def uv_indexes(
     environ: Mapping[str, str], home: Path, cwd: Path, etc: Path
-) -> tuple[list[IndexUrl], list[str]]:
-    """uv's indexes in its order of priority, and what is not used of its settings.
+) -> ConfiguredIndexes:
+    """uv's lists of links and indexes in its order of priority, links first.
 
     Raises:
         InputError: a file that cannot be read, or that holds something else.
@@ -62,13 +91,13 @@ def uv_indexes(
     for variable in ("UV_DEFAULT_INDEX", "UV_INDEX_URL"):
         if environ.get(variable):
             found.add(environ[variable], variable, cwd, default=True)
-    if environ.get("UV_FIND_LINKS"):
-        found.notes.append("UV_FIND_LINKS is not used: only indexes are")
+    for place in re.split(r"[\s,]+", environ.get("UV_FIND_LINKS", "")):
+        if place:
+            found.links.append(IndexUrl.parse_links(place, "UV_FIND_LINKS", cwd))
+    found.no_index = environ.get("UV_NO_INDEX", "").lower() in _TRUE
     for path, settings in _files(environ, home, cwd, etc):
         _read_settings(path, settings, found)
-    if not found.indexes and found.default is None:
-        return [], found.notes
-    return [*found.indexes, found.default or IndexUrl.default()], found.notes
+    return found.result()
 
 
 def _read_settings(path: Path, settings: Mapping[str, object], found: _Found) -> None:
@@ -80,11 +109,13 @@ def _read_settings(path: Path, settings: Mapping[str, object], found: _Found) ->
         url, name = row.get("url"), row.get("name") or ""
         if not isinstance(url, str) or not isinstance(name, str):
             raise InputError(f"{path}: an index must have a `url`, and a name in text")
-        if row.get("explicit") or row.get("format", "simple") != "simple":
-            found.notes.append(
-                f"index {name or url!r} of {path} is not used: it is for some packages "
-                "only, or a list of links"
-            )
+        if row.get("format", "simple") == "flat":
+            links = IndexUrl.parse_links(url, origin, folder)
+            found.links.append(found.parsed(name, links))
+            continue
+        if row.get("explicit") is True:
+            index = IndexUrl.parse(url, origin, folder)
+            found.explicit.setdefault(name, found.parsed(name, index))
             continue
         is_default = row.get("default") is True
         found.add_named(name, url, (origin, folder), default=is_default)
@@ -92,9 +123,15 @@ def _read_settings(path: Path, settings: Mapping[str, object], found: _Found) ->
         found.add(url, origin, folder, default=False)
     for url in _texts(path, settings, "index-url"):
         found.add(url, origin, folder, default=True)
-    for option in ("find-links", "no-index"):
-        if settings.get(option):
-            found.notes.append(f"{option} of {path} is not used: only indexes are")
+    for place in _texts(path, settings, "find-links"):
+        found.links.append(IndexUrl.parse_links(place, origin, folder))
+    found.no_index = found.no_index or settings.get("no-index") is True
+    sources = settings.get("sources", {})
+    if isinstance(sources, dict):
+        for project, source in sources.items():
+            if isinstance(source, dict) and isinstance(source.get("index"), str):
+                normal = re.sub(r"[-_.]+", "-", project).lower()
+                found.chosen.setdefault(normal, source["index"])
 
 
 def _texts(path: Path, settings: Mapping[str, object], option: str) -> list[str]:
@@ -110,7 +147,7 @@ def _files(
     environ: Mapping[str, str], home: Path, cwd: Path, etc: Path
 ) -> Iterator[tuple[Path, Mapping[str, object]]]:
     """uv's configuration, the strongest first: of the project, the user, the system."""
-    if environ.get("UV_NO_CONFIG", "").lower() in {"1", "true", "yes", "y", "on"}:
+    if environ.get("UV_NO_CONFIG", "").lower() in _TRUE:
         return
     if environ.get("UV_CONFIG_FILE"):
         path = cwd / environ["UV_CONFIG_FILE"]

@@ -20,6 +20,7 @@ from fromager.derivations.realising.rebuilding import USUAL, Conditions, Rebuilt
 from fromager.derivations.realising.recipes import recipe_of
 from fromager.derivations.realising.recorded import RecordedStep
 from fromager.derivations.realising.repetition import Repetition
+from fromager.derivations.versions import FETCH_COMMIT_RECIPE, TAKE_FOLDER_RECIPE
 from fromager.store import (
     ObjectDamaged,
     ObjectMissing,
@@ -50,6 +51,8 @@ def build_again(
     step = RecordedStep.of(means.store, realisation)
     if (place := realisation.fact("prebuilt")) is not None:
         raise step.refused(f"it was not built, but taken from {place}")
+    if step.derivation.builder in (FETCH_COMMIT_RECIPE, TAKE_FOLDER_RECIPE):
+        raise step.refused("a commit and a folder are named by what they hold")
     recipe = recipe_of(step.derivation.kind)
     if recipe is None:
         raise step.refused(f"a {step.derivation.kind.value} is nothing that was built")

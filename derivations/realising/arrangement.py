@@ -116,8 +116,10 @@ def arrange(
     target: Target,
     policy: BuildPolicy,
     facts: Facts,
+    told: tuple[tuple[str, str], ...] = (),
 ) -> Arrangement:
-    """How a version is built; `epoch` is its source's SOURCE_DATE_EPOCH.
+    """How a version is built; `epoch` is its source's SOURCE_DATE_EPOCH, `told` are
+    variables that its source brings, which settings may replace.
 
     Raises:
         InvalidTemplate: a variable that cannot be expanded.
@@ -127,7 +129,7 @@ def arrange(
     view = MachineView(target.base)
     system, programs = check_needs(subject, effects.system, view)
     openings = check_openings(subject, effects.openings, view, facts)
-    base = keyed_environment(epoch, policy.variables)
+    base = keyed_environment(epoch, {**dict(told), **policy.variables})
     if effects.flags or programs:
         base["PATH"] = f"{tools.FOLDER}:{base['PATH']}"
     late = {*unkeyed_environment(1)} - base.keys()

@@ -127,7 +127,7 @@ def call_backend(
         target.sandbox,
         target.base,
         place,
-        call.environment.below(store.root),
+        store.place(call.environment),
         HookRequest(
             operation=call.operation,
             backend=system.backend,
@@ -184,6 +184,18 @@ def take_wheel(
         ("raw_sha256", digests.raw_sha256),
         ("sha256", digests.sha256),
     )
+
+
+def take_metadata(subject: str, folder: Path) -> bytes:
+    """The METADATA file in the folder that `prepare_metadata_for_build_wheel` wrote.
+
+    Raises:
+        BuildError: there is none.
+    """
+    content = _read(folder / "METADATA")
+    if content is None:
+        raise BuildError(subject, f"its backend wrote no METADATA into {folder.name}")
+    return content
 
 
 def _read(path: Path) -> bytes | None:

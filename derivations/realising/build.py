@@ -1,4 +1,4 @@
-"""One build of one wheel: a private folder, a sandbox, a backend, and its log."""
+"""One run of a backend: a private folder, a sandbox, hooks, an output and its log."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from fromager.derivations.realising.backend import (
     BackendCall,
     call_backend,
     source_tree,
+    take_metadata,
     take_wheel,
 )
 from fromager.derivations.realising.events import LogOutput
@@ -49,11 +50,11 @@ class MemoryShort(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class WheelBuild:
-    """What to build a wheel from."""
+class BackendRun:
+    """What a backend is asked to work on."""
 
-    name: str
-    version: Version
+    subject: str
+    """`stevedore==5.10.0`; where it is from, while the version is not known."""
     source: Step
     environment: Step
     accepted: tuple[str, ...]
@@ -61,13 +62,21 @@ class WheelBuild:
     question: ResolvedDerivation
     """The `requires` derivation that the same process answers."""
     arrangement: Arrangement
-    asked: tuple[Digest, ...] = ()
+    asked: tuple[Digest, ...]
     """Keys of those that were answered before, with less in the environment."""
 
-    @property
-    def subject(self) -> str:
-        """`stevedore==5.10.0`."""
-        return f"{self.name}=={self.version}"
+
+@dataclass(frozen=True, slots=True)
+class WheelBuild(BackendRun):
+    """A backend is asked for the wheel of a release."""
+
+    name: str
+    version: Version
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataRun(BackendRun):
+    """A backend is asked for the metadata that its wheel would have."""
 
 
 class BuildLog:
@@ -117,18 +126,18 @@ class BuildPlace:
 
     def make(
         self,
-        build: WheelBuild,
+        build: WheelBuild | MetadataRun,
         steps: Steps,
         transaction: Transaction,
         resolved: ResolvedDerivation,
     ) -> Made:
-        """Build, check and normalise a wheel, and add it.
+        """Build, check and normalise a wheel, or get its metadata; and add it.
 
         What is small is built in memory; if that does not suffice, once more on disk.
 
         Raises:
             Postponed: the backend needs more; its answer was registered.
-            BuildError: anything else than one sound wheel came out.
+            BuildError: anything else than one sound wheel, or its metadata, came out.
         """
         if is_small(self.store, build.source.output):
             with suppress(MemoryShort):
@@ -137,7 +146,7 @@ class BuildPlace:
 
     def _make(
         self,
-        build: WheelBuild,
+        build: WheelBuild | MetadataRun,
         steps: Steps,
         transaction: Transaction,
         resolved: ResolvedDerivation,
@@ -156,7 +165,9 @@ class BuildPlace:
                         self._claim_answer(alone, build, answer, steps, started)
                     raise Postponed(answer.requires)
                 self._claim_answer(transaction, build, answer, steps, started)
-                return self._wheel(build, transaction, scratch.path, epoch)
+                if isinstance(build, WheelBuild):
+                    return self._wheel(build, transaction, scratch.path, epoch)
+                return self._metadata(build, transaction, scratch.path, answer.result)
             except (BuildError, StoreError, OSError) as error:
                 if lacks_memory(scratch, log.tail):
                     raise MemoryShort from error
@@ -173,15 +184,16 @@ class BuildPlace:
                 log.save(self.store, resolved)
 
     def _remember_failure(
-        self, build: WheelBuild, resolved: ResolvedDerivation, now: float
+        self, build: BackendRun, resolved: ResolvedDerivation, now: float
     ) -> None:
         """Keep which key failed last, for those who ask for its log by name."""
         failure = Failure(resolved.key, int(now))
-        for name in (build.subject, build.name):
-            remember_failure(self.store, name, failure)
+        remember_failure(self.store, build.subject, failure)
+        if isinstance(build, WheelBuild):
+            remember_failure(self.store, build.name, failure)
 
     def _run(
-        self, build: WheelBuild, folder: Path, epoch: int, log: BuildLog
+        self, build: BackendRun, folder: Path, epoch: int, log: BuildLog
     ) -> HookAnswer:
         """The backend's answer; anything but a success is an error."""
         return call_backend(
@@ -191,7 +203,7 @@ class BuildPlace:
             build.arrangement.call(
                 BackendCall(
                     build.subject,
-                    "wheel",
+                    "wheel" if isinstance(build, WheelBuild) else "metadata",
                     build.source.output,
                     build.environment.output,
                     build.accepted,
@@ -208,7 +220,7 @@ class BuildPlace:
     def _claim_answer(
         self,
         transaction: Transaction,
-        build: WheelBuild,
+        build: BackendRun,
         answer: HookAnswer,
         steps: Steps,
         started: float,
@@ -232,6 +244,14 @@ class BuildPlace:
         output = transaction.add_directory(tree, name, consume=True)
         facts = (*facts, *build.arrangement.facts)
         return Made(output, facts, (*build.asked, build.question.key))
+
+    def _metadata(
+        self, build: MetadataRun, transaction: Transaction, folder: Path, result: str
+    ) -> Made:
+        content = take_metadata(build.subject, folder / "build" / "out" / result)
+        name = object_name(f"{build.subject}-metadata")
+        output = transaction.add_bytes(content, name)
+        return Made(output, build.arrangement.facts)
 
 
 def is_small(store: LocalStore, source: StorePath) -> bool:

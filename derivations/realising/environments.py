@@ -57,7 +57,7 @@ class Environments:
             with store.scratch("layout") as scratch:
                 root = scratch.path / "env"
                 root.mkdir()
-                packed = wheel.output.below(store.root) / filename
+                packed = store.place(wheel.output) / filename
                 lay_out(self.target, packed, root, self.steps.stop)
                 name = instantiate.object_name(f"{subject}-layout")
                 return Made(transaction.add_directory(root, name, consume=True))

@@ -17,12 +17,15 @@ from fromager.derivations.derivation import (
 )
 from fromager.derivations.versions import (
     ENVIRONMENT_RECIPE,
+    FETCH_COMMIT_RECIPE,
     FETCH_RECIPE,
     LAYOUT_RECIPE,
+    METADATA_RECIPE,
     PATCH_SET_RECIPE,
     PREBUILT_RECIPE,
     REQUIRES_RECIPE,
     SOURCE_RECIPE,
+    TAKE_FOLDER_RECIPE,
     WHEEL_RECIPE,
 )
 
@@ -64,6 +67,28 @@ def patch_set(
     )
 
 
+def fetch_commit(
+    name: str, commit: str, submodules: Sequence[str] | None, urls: Sequence[str]
+) -> Derivation:
+    """The files of a git commit; `submodules` are the paths of those taken along, or
+    None for all. Where the repository may be found is no part of the key."""
+    chosen: Value = "all" if submodules is None else tuple(submodules)
+    return Derivation(
+        Kind.FETCH,
+        f"{name}@{commit[:12]}",
+        FETCH_COMMIT_RECIPE,
+        options=(("commit", commit), ("submodules", chosen)),
+        hints=(("urls", tuple(urls)),),
+    )
+
+
+def take_folder(name: str, tree: Digest) -> Derivation:
+    """The files of a folder, known by their content alone."""
+    return Derivation(
+        Kind.FETCH, name, TAKE_FOLDER_RECIPE, options=(("tree", str(tree)),)
+    )
+
+
 def source(
     subject: str,
     archive: Derivation,
@@ -83,6 +108,28 @@ def source(
         SOURCE_RECIPE,
         inputs=tuple(sorted(inputs.items())),
         options=tuple(sorted({**options, "filename": filename}.items())),
+    )
+
+
+def source_of_tree(
+    subject: str,
+    tree: Derivation,
+    epoch: int,
+    more: Mapping[str, Derivation],
+    options: Mapping[str, Value],
+) -> Derivation:
+    """The tree that a backend gets to see: one that was fetched as a tree, prepared.
+
+    `epoch` is the time that it is said to be from, in seconds since 1970; the rest is
+    as in `source`.
+    """
+    inputs: dict[str, Digest | Derivation] = {**more, "tree": tree}
+    return Derivation(
+        Kind.SOURCE,
+        subject,
+        SOURCE_RECIPE,
+        inputs=tuple(sorted(inputs.items())),
+        options=tuple(sorted({**options, "epoch": epoch}.items())),
     )
 
 
@@ -166,6 +213,22 @@ def question_of(wheel: ResolvedDerivation) -> ResolvedDerivation:
         f"{REQUIRES_RECIPE} {options.get('runner')}",
         wheel.inputs,
         tuple(sorted(options.items())),
+    )
+
+
+def metadata(
+    subject: str,
+    source: Derivation,
+    environment: Derivation,
+    build: Mapping[str, Value],
+) -> Derivation:
+    """The core metadata that a wheel would have, as its backend says."""
+    return Derivation(
+        Kind.METADATA,
+        subject,
+        f"{METADATA_RECIPE} {build['runner']}",
+        inputs=(("environment", environment), ("source", source)),
+        options=tuple(sorted(build.items())),
     )
 
 

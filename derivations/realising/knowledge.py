@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 AskMetadata: TypeAlias = "Callable[[str, Version, Release], Awaitable[Metadata]]"
 """Gives a release's metadata, by whatever it takes."""
+AskReleases: TypeAlias = "Callable[[], Awaitable[ProjectReleases]]"
+"""Gives a project's releases, by whatever it takes; asked once."""
 
 
 def as_they_are(releases: ProjectReleases, page: ProjectPage) -> ProjectReleases:
@@ -59,6 +61,8 @@ class KnowledgeBase:
         self.metadata: dict[tuple[str, Version], Metadata] = {}
         self.page_digests: dict[str, Digest] = {}
         """By project, what the indexes said of it."""
+        self.elsewhere: dict[str, AskReleases] = {}
+        """Projects that no index is asked for, and what tells their releases."""
 
     async def resolve(
         self,
@@ -134,6 +138,10 @@ class KnowledgeBase:
         await asyncio.shield(self._pages[name])
 
     async def _look_up(self, name: str) -> None:
+        if name in self.elsewhere:
+            self._projects[name] = await self.elsewhere[name]()
+            return
+
         def look_up() -> ProjectReleases | None:
             cached = self.client.lookup(name)
             if cached is None:

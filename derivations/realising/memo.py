@@ -123,6 +123,8 @@ def plan_key(request: RealiseRequest, basis: Sequence[str]) -> str:
         _texts(request.requirements),
         _texts(request.constraints),
         _texts(request.build_constraints),
+        sorted(map(str, request.direct)),
+        sorted(map(str, request.direct_constraints)),
         [[name, list(digests)] for name, digests in request.hashes],
         request.require_hashes,
         request.dependencies,

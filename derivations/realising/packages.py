@@ -10,44 +10,38 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
-
-from fromager.derivations.errors import (
-    BuildCycle,
-    BuildError,
-    DependencyFailed,
-    SourceError,
-)
+from fromager.derivations.errors import BuildCycle, BuildError, SourceError
 from fromager.derivations.realising import instantiate
 from fromager.derivations.realising.arrangement import Arrangement, arrange
-from fromager.derivations.realising.build import BuildPlace, WheelBuild
+from fromager.derivations.realising.build import BuildPlace, MetadataRun, WheelBuild
+from fromager.derivations.realising.build_environments import (
+    BuildEnvironment,
+    BuildEnvironments,
+)
 from fromager.derivations.realising.events import Noted
 from fromager.derivations.realising.goals import WaitGraph
 from fromager.derivations.realising.prebuilt import Prebuilt
 from fromager.derivations.realising.steps import Postponed, Step, Steps
 from fromager.derivations.realising.wheel_file import wheel_file, wheel_metadata
 from fromager.derivations.resolution.candidate import Metadata
-from fromager.derivations.resolution.request import GivenRequirement, Request
 from fromager.derivations.sources.project import build_system
 from fromager.derivations.versions import NORMALISATION_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable
 
     from packaging.version import Version
 
-    from fromager.derivations.derivation import ResolvedDerivation
+    from fromager.derivations.customisation.effects import Effects
+    from fromager.derivations.derivation import Derivation, ResolvedDerivation
     from fromager.derivations.realising.environments import Environments
     from fromager.derivations.realising.knowledge import KnowledgeBase
     from fromager.derivations.realising.sources import Sources
     from fromager.derivations.realising.target import BuildPolicy, Target
     from fromager.derivations.resolution.candidate import Release
-    from fromager.derivations.resolution.outcome import Pin
     from fromager.derivations.sources.project import StaticMetadata
     from fromager.store import Digest
 
@@ -68,11 +62,14 @@ class BuiltWheel:
 
 
 @dataclass(frozen=True, slots=True)
-class BuildEnvironment:
-    """An environment and the versions in it."""
+class _Work:
+    """What a backend is to do something with."""
 
-    step: Step
-    versions: Mapping[str, Version]
+    subject: str
+    name: str
+    release: Release
+    source: Step
+    effects: Effects
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +77,6 @@ class _Attempt:
     """A source and the environment in which it may be built."""
 
     subject: str
-    name: str
-    version: Version
     source: Step
     environment: BuildEnvironment
     arrangement: Arrangement
@@ -121,6 +116,9 @@ class Packages:
             self.steps.report,
             self.steps.stop,
         )
+        self._rooms = BuildEnvironments(
+            self.environments, self.knowledge, self.target, self.policy, self
+        )
 
     async def wheel(
         self, name: str, version: Version, release: Release, needed_by: str | None
@@ -159,7 +157,25 @@ class Packages:
             await self.wheel(name, version, release, None)
             return
         source = await self.sources.tree(name, version, release)
-        await self._environment(subject, self._required(source, name, version))
+        effects = self.sources.effects(name, version, release)
+        await self._rooms.environment(subject, self._required(subject, source, effects))
+
+    async def describe(
+        self, subject: str, source: Step, release: Release, effects: Effects
+    ) -> bytes:
+        """The core metadata of the wheel that a source would become, no wheel built.
+
+        The version of the release need not be the one that its backend tells.
+
+        Raises:
+            BuildError: its backend does not tell.
+        """
+
+        async def ask(attempt: _Attempt, accepted: tuple[str, ...]) -> bytes:
+            return await self._described(attempt, accepted)
+
+        work = _Work(subject, subject, release, source, effects)
+        return await self._with_backend(work, ask)
 
     async def _wait(self, waiter: str | None, goal: str, work: asyncio.Task[T]) -> T:
         """What others may wait for, too: that one stops waiting must not stop it."""
@@ -179,23 +195,36 @@ class Packages:
         if release.prebuilt:
             return await self._prebuilt(subject, name, version, release)
         source = await self.sources.tree(name, version, release)
-        required = self._required(source, name, version)
-        arrangement = await self._arrangement(name, version, source)
+        effects = self.sources.effects(name, version, release)
+
+        async def build(attempt: _Attempt, accepted: tuple[str, ...]) -> BuiltWheel:
+            return await self._built(name, version, attempt, accepted)
+
+        work = _Work(subject, name, release, source, effects)
+        return await self._with_backend(work, build)
+
+    async def _with_backend(
+        self,
+        work: _Work,
+        do: Callable[[_Attempt, tuple[str, ...]], Awaitable[T]],
+    ) -> T:
+        """What `do` gives, in an environment that holds all the backend asks for."""
+        subject, source = work.subject, work.source
+        required = self._required(subject, source, work.effects)
+        arrangement = await self._arrangement(work)
         asked: tuple[Digest, ...] = ()
         for _ in range(MOST_ROUNDS):
-            environment = await self._environment(subject, required)
-            attempt = _Attempt(
-                subject, name, version, source, environment, arrangement, asked
-            )
+            environment = await self._rooms.environment(subject, required)
+            attempt = _Attempt(subject, source, environment, arrangement, asked)
             asked = (*asked, self._question(attempt).key)
             answer = self._remembered_answer(attempt)
-            if answer is None or self._adds_nothing(answer, attempt):
+            if answer is None or self._rooms.has(environment, answer, subject):
                 try:
-                    return await self._built(attempt, (*required, *(answer or ())))
+                    return await do(attempt, (*required, *(answer or ())))
                 except Postponed as more:
                     answer = more.answer
-                if self._adds_nothing(answer, attempt):
-                    return await self._built(attempt, (*required, *answer))
+                if self._rooms.has(environment, answer, subject):
+                    return await do(attempt, (*required, *answer))
             required = (*required, *(text for text in answer if text not in required))
         raise BuildError(
             subject, f"its backend asked for more {MOST_ROUNDS} times and never built"
@@ -210,82 +239,38 @@ class Packages:
         step = await Prebuilt(self.steps).wheel(name, version, release, file)
         return await self._finished(name, version, step)
 
-    def _required(self, source: Step, name: str, version: Version) -> tuple[str, ...]:
+    def _required(
+        self, subject: str, source: Step, effects: Effects
+    ) -> tuple[str, ...]:
         """What the first environment of a build must hold."""
-        effects = self.sources.customisation.effects(name, version)
         if effects.build_dir and not self.sources.has_folder(source, effects.build_dir):
-            text = f"{name}=={version}: its source has no folder {effects.build_dir}"
+            text = f"{subject}: its source has no folder {effects.build_dir}"
             raise SourceError(text, hint="Correct the setting `build-dir`")
         try:
             system = build_system(
                 self.sources.member(source, effects.in_project("pyproject.toml"))
             )
         except SourceError as error:
-            text = f"{name}=={version}: {error}"
+            text = f"{subject}: {error}"
             raise SourceError(text, hint=error.hint) from error
         return (*system.requires, *effects.build_requires)
 
-    async def _arrangement(
-        self, name: str, version: Version, source: Step
-    ) -> Arrangement:
-        effects = self.sources.customisation.effects(name, version)
-        for each in effects.unused:
+    async def _arrangement(self, work: _Work) -> Arrangement:
+        for each in work.effects.unused:
             text = f"{each.origin}: {each.setting} has no effect"
-            self.steps.report(Noted(f"{name}=={version}", text))
+            self.steps.report(Noted(work.subject, text))
         return await self.steps.in_thread(
             lambda: arrange(
-                name,
-                version,
-                int(source.realisation.fact("epoch") or 0),
-                effects,
+                work.name,
+                work.release.version,
+                int(work.source.realisation.fact("epoch") or 0),
+                work.effects,
                 self.target,
                 self.policy,
                 self.steps.store,
+                work.release.variables,
             )
         )
-
-    async def _environment(
-        self, subject: str, requirements: Sequence[str]
-    ) -> BuildEnvironment:
-        """An environment in which all the requirements hold, and what they need."""
-        origin = f"build of {subject}"
-        request = Request(
-            tuple(
-                GivenRequirement(self._parsed(text, subject), origin)
-                for text in requirements
-            ),
-            self.target.interpreter.marker_environment,
-            constraints=self.policy.build_constraints,
-        )
-
-        async def ask(name: str, version: Version, release: Release) -> Metadata:
-            with _needed_by(subject, f"{name}=={version}"):
-                return await self.metadata(name, version, release, subject)
-
-        resolution = await self.knowledge.resolve(origin, request, ask)
-        self.policy.check_prebuilt(resolution)
-        layouts = await self._all(
-            [self._layout(pin, subject) for pin in resolution.pins]
-        )
-        step = await self.environments.environment(dict(layouts))
-        versions = {pin.name: pin.version for pin in resolution.pins}
-        return BuildEnvironment(step, versions)
-
-    async def _layout(self, pin: Pin, needed_by: str) -> tuple[str, Step]:
-        subject = f"{pin.name}=={pin.version}"
-        with _needed_by(needed_by, subject):
-            built = await self.wheel(pin.name, pin.version, pin.release, needed_by)
-        return subject, await self.environments.layout(
-            subject, built.step, built.filename
-        )
-
-    async def _all(self, work: Sequence[Awaitable[T]]) -> list[T]:
-        """The results of all, begun together; the first error once all have ended."""
-        results = await asyncio.gather(*work, return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-        return [result for result in results if not isinstance(result, BaseException)]
 
     def _remembered_answer(self, attempt: _Attempt) -> tuple[str, ...] | None:
         """What the backend answered before in this environment, if it was asked."""
@@ -303,7 +288,9 @@ class Packages:
         )
         return self.steps.resolve(derivation, attempt.inputs)
 
-    async def _built(self, attempt: _Attempt, accepted: tuple[str, ...]) -> BuiltWheel:
+    async def _built(
+        self, name: str, version: Version, attempt: _Attempt, accepted: tuple[str, ...]
+    ) -> BuiltWheel:
         """The wheel, if the backend asks for nothing but what is `accepted`."""
         derivation = instantiate.wheel(
             attempt.subject,
@@ -313,8 +300,30 @@ class Packages:
             NORMALISATION_VERSION,
         )
         build = WheelBuild(
-            attempt.name,
-            attempt.version,
+            attempt.subject,
+            attempt.source,
+            attempt.environment.step,
+            accepted,
+            self._question(attempt),
+            attempt.arrangement,
+            attempt.asked,
+            name,
+            version,
+        )
+        return await self._finished(
+            name, version, await self._run(derivation, attempt, build)
+        )
+
+    async def _described(self, attempt: _Attempt, accepted: tuple[str, ...]) -> bytes:
+        """The metadata, if the backend asks for nothing but what is `accepted`."""
+        derivation = instantiate.metadata(
+            attempt.subject,
+            attempt.source.derivation,
+            attempt.environment.step.derivation,
+            attempt.arrangement.options(self.target, self._place.runner),
+        )
+        run = MetadataRun(
+            attempt.subject,
             attempt.source,
             attempt.environment.step,
             accepted,
@@ -322,56 +331,23 @@ class Packages:
             attempt.arrangement,
             attempt.asked,
         )
-        step = await self.steps.step(
+        step = await self._run(derivation, attempt, run)
+        return self.steps.store.read_file(step.output, None)
+
+    async def _run(
+        self, derivation: Derivation, attempt: _Attempt, run: WheelBuild | MetadataRun
+    ) -> Step:
+        return await self.steps.step(
             derivation,
             attempt.inputs,
             lambda transaction, resolved: self._place.make(
-                build, self.steps, transaction, resolved
+                run, self.steps, transaction, resolved
             ),
             urgency=lambda: self._waits.weight(attempt.subject),
             exclusive=attempt.arrangement.effects.exclusive,
         )
-        return await self._finished(attempt.name, attempt.version, step)
 
     async def _finished(self, name: str, version: Version, step: Step) -> BuiltWheel:
         path, filename = wheel_file(self.steps.store, step.output)
         content = await self.steps.in_thread(lambda: wheel_metadata(path))
         return BuiltWheel(name, version, step, filename, Metadata.parse(content))
-
-    def _adds_nothing(self, answer: Sequence[str], attempt: _Attempt) -> bool:
-        """Whether an environment already holds everything that was answered."""
-        markers = self.target.interpreter.marker_environment
-        for text in answer:
-            requirement = self._parsed(text, attempt.subject)
-            if requirement.marker and not requirement.marker.evaluate(dict(markers)):
-                continue
-            version = attempt.environment.versions.get(
-                canonicalize_name(requirement.name)
-            )
-            # An extra may need more than the package: let resolution decide on that.
-            if version is None or requirement.extras:
-                return False
-            if not requirement.specifier.contains(version, prereleases=True):
-                return False
-        return True
-
-    def _parsed(self, text: str, subject: str) -> Requirement:
-        try:
-            return Requirement(text)
-        except InvalidRequirement as error:
-            raise BuildError(
-                subject,
-                f"its build requirement {text!r} cannot be read: {error}",
-                hint="Correct it with a patch to pyproject.toml",
-            ) from error
-
-
-@contextmanager
-def _needed_by(subject: str, needed: str) -> Iterator[None]:
-    """A failure of `needed` is a reason why `subject` is not built."""
-    try:
-        yield
-    except BuildCycle:
-        raise
-    except BuildError as error:
-        raise DependencyFailed(subject, needed) from error

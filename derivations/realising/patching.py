@@ -196,7 +196,7 @@ def written_patch(store: LocalStore, work: WorkTree) -> bytes:
             f"the source {work.base} is no longer in the store",
             hint="Make the work tree anew",
         ) from error
-    before = read_tree(work.base.below(store.root))
+    before = read_tree(store.place(work.base))
     content = diff_trees(before, read_tree(work.folder, (NOTE,)))
     if not content:
         raise InputError(f"nothing was changed in {work.folder}")

@@ -109,7 +109,7 @@ class Prebuilt:
 
         def make(transaction: Transaction, resolved: ResolvedDerivation) -> Made:
             store = self.steps.store
-            packed = file.output.below(store.root) / release.filename
+            packed = store.place(file.output) / release.filename
             try:
                 inspect_wheel(packed, name=name, version=version)
             except WheelRefused as error:

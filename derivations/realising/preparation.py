@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from fromager.derivations.realising import instantiate
 from fromager.derivations.realising.source_recipe import (
     DROPPED,
     ExtraFile,
     SourceRecipe,
-    prepare_source,
     read_patches,
 )
 from fromager.derivations.realising.steps import Made, Step, Steps
@@ -20,17 +19,15 @@ from fromager.store import Directory, File, blob_digest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
-    from pathlib import Path
 
     from packaging.version import Version
 
     from fromager.derivations.customisation.effects import Effects
     from fromager.derivations.customisation.values import ExtraSource
     from fromager.derivations.derivation import ResolvedDerivation, Value
-    from fromager.derivations.sources.archive import Unpacked
-    from fromager.derivations.sources.members import Limits
     from fromager.store import LocalStore, Transaction
 
+T = TypeVar("T")
 APPLIED: Final = "patch-applied"
 """Remembers to which version a patch of a package was applied last."""
 
@@ -69,10 +66,8 @@ class Preparation:
             )
         return options
 
-    def prepare(
-        self, archive: Path, folder: Path, store: LocalStore, limits: Limits
-    ) -> Unpacked:
-        """Unpack the archive into a folder that is made, and prepare it.
+    def prepare(self, store: LocalStore, make: Callable[[SourceRecipe], T]) -> T:
+        """What `make` gives: it takes the recipe, and prepares a source by it.
 
         Raises:
             PatchFailed: a patch does not fit; a note says to what it did.
@@ -85,13 +80,13 @@ class Preparation:
             patches,
             self.effects.edits,
             tuple(
-                (extra_file(source), step.output.below(store.root))
+                (extra_file(source), store.place(step.output))
                 for source, step in self.extras
             ),
             self.effects.build_dir,
         )
         try:
-            unpacked = prepare_source(archive, folder, recipe, limits)
+            made = make(recipe)
         except PatchFailed as error:
             before = store.recall(APPLIED, self._remembered(error.patch))
             if before is not None:
@@ -100,7 +95,7 @@ class Preparation:
         for name, _ in patches:
             version = str(self.version).encode()
             store.remember(APPLIED, self._remembered(name), version)
-        return unpacked
+        return made
 
     def _remembered(self, patch: str) -> str:
         return f"{self.name}/{patch.partition('-')[2]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from packaging.utils import canonicalize_name
@@ -15,6 +16,8 @@ from fromager.derivations.errors import (
     ResolutionError,
     Stopped,
 )
+from fromager.derivations.realising.checkouts import Checkouts
+from fromager.derivations.realising.direct import DirectSources, without_places
 from fromager.derivations.realising.environments import Environments
 from fromager.derivations.realising.events import Noted
 from fromager.derivations.realising.knowledge import KnowledgeBase
@@ -22,12 +25,14 @@ from fromager.derivations.realising.packages import BuiltWheel, Packages, static
 from fromager.derivations.realising.prebuilt import with_prebuilt
 from fromager.derivations.realising.request import Realised, RealisedWheel
 from fromager.derivations.realising.sources import Sources
+from fromager.derivations.realising.tagged import TaggedProjects
 from fromager.derivations.resolution.candidate import Metadata
 from fromager.derivations.resolution.request import Prereleases, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from packaging.markers import Marker
     from packaging.specifiers import SpecifierSet
     from packaging.version import Version
 
@@ -41,7 +46,9 @@ if TYPE_CHECKING:
     from fromager.derivations.resolution.candidate import ProjectReleases, Release
     from fromager.derivations.resolution.outcome import Pin
     from fromager.derivations.resolution.outcome import Resolved as Resolution
+    from fromager.derivations.resolution.request import GivenRequirement
     from fromager.derivations.sources.members import Limits
+    from fromager.derivations.sources.opening import Repositories
     from fromager.store import Digest
 
 REQUEST: Final = "request"
@@ -64,6 +71,10 @@ class Realiser:
     customisation: Customisation
     limits: Limits
     keep_going: bool = False
+    repositories: Repositories | None = None
+    """Fetches repositories, and tells their tags; None where none can be asked."""
+    refresh: bool = False
+    """Whether files that were trusted at first sight are looked at anew."""
 
     def realise(
         self, request: RealiseRequest, steps: Steps
@@ -87,7 +98,19 @@ class _Run:
         self._keep_going = means.keep_going
         self._means, self._interpreter = means, means.interpreter
         self.knowledge = KnowledgeBase(steps, means.client, self._adapted)
-        self._sources = Sources(steps, means.client, means.customisation, means.limits)
+        places = means.repositories
+        git = None if places is None else places.git
+        self._checkouts = Checkouts(steps, git, means.limits)
+        self._sources = Sources(
+            steps,
+            means.client,
+            means.customisation,
+            means.limits,
+            self._checkouts,
+            means.refresh,
+        )
+        self._given: tuple[GivenRequirement, ...] = request.requirements
+        self._fixed: frozenset[str] = frozenset()
         self._begun: dict[str, asyncio.Task[None]] = {}
         self._exact = frozenset(
             canonicalize_name(given.requirement.name)
@@ -101,6 +124,7 @@ class _Run:
         self._tell_what_is_left_out()
         self._packages = asyncio.create_task(self._make_packages())
         try:
+            await self._look_at_places()
             for _ in range(MOST_CORRECTIONS):
                 resolution = await self._resolve()
                 self._check_hashes(resolution)
@@ -129,17 +153,49 @@ class _Run:
         )
 
     def _tell_what_is_left_out(self) -> None:
-        for given in self._request.requirements:
-            marker = given.requirement.marker
-            markers = dict(self._interpreter.marker_environment)
-            if marker and not marker.evaluate(markers | {"extra": ""}):
-                text = "left out, since its marker does not hold for the interpreter"
-                self._steps.report(Noted(str(given.requirement), text))
+        rows = [(str(g.requirement), g.requirement.marker) for g in self._given]
+        rows += [(str(given), given.marker) for given in self._request.direct]
+        for text, marker in rows:
+            if not self._applies(marker):
+                why = "left out, since its marker does not hold for the interpreter"
+                self._steps.report(Noted(text, why))
+
+    def _applies(self, marker: Marker | None) -> bool:
+        markers = dict(self._interpreter.marker_environment)
+        return marker is None or marker.evaluate(markers | {"extra": ""})
+
+    async def _look_at_places(self) -> None:
+        """Find out what lies where requirements say themselves, before all else."""
+        request = self._request
+        tagged = TaggedProjects(self._steps, self._means.repositories)
+        for name, rule in request.tag_rules:
+            self.knowledge.elsewhere[name] = partial(tagged.releases, name, rule)
+        direct = [each for each in request.direct if self._applies(each.marker)]
+        limits = [
+            each for each in request.direct_constraints if self._applies(each.marker)
+        ]
+        if not direct and not limits:
+            return
+
+        async def packages() -> Packages:
+            return await self._packages
+
+        places = DirectSources(
+            self._sources,
+            self._checkouts,
+            self.knowledge,
+            packages,
+            self._interpreter.marker_environment,
+        )
+        found = await places.gather(direct, dependencies=request.dependencies)
+        places.limit(limits)
+        self._fixed = places.fixed
+        self._given = (*request.requirements, *found)
 
     async def _resolve(self) -> Resolution:
         request = self._request
         wanted = Request(
-            request.requirements,
+            self._given,
             self._interpreter.marker_environment,
             constraints=request.constraints,
             prereleases=(
@@ -153,7 +209,7 @@ class _Run:
 
     def _check_hashes(self, resolution: Resolution) -> None:
         """What a file of hashes does not name could be replaced by anybody."""
-        promised = {name for name, _ in self._request.hashes}
+        promised = {name for name, _ in self._request.hashes} | self._fixed
         for pin in resolution.pins:
             if self._request.require_hashes and pin.name not in promised:
                 raise InputError(
@@ -227,8 +283,7 @@ class _Run:
         """Why a release is in the set: from what was asked for, along what needs it."""
         pins = {pin.name: pin for pin in resolution.pins}
         asked = sorted(
-            canonicalize_name(given.requirement.name)
-            for given in self._request.requirements
+            canonicalize_name(given.requirement.name) for given in self._given
         )
         ways: list[tuple[Pin, ...]] = [(pins[name],) for name in asked if name in pins]
         seen = {way[0].name for way in ways}
@@ -254,9 +309,12 @@ class _Run:
                 continue
             key = (result.name, result.version)
             believed = self.knowledge.metadata.get(key)
-            if believed is None or _same_needs(believed, result.metadata):
+            needs = result.metadata
+            if self.knowledge.release(*key).source is not None:
+                needs = without_places(needs)
+            if believed is None or _same_needs(believed, needs):
                 continue
-            self.knowledge.metadata[key] = result.metadata
+            self.knowledge.metadata[key] = needs
             text = "its wheel needs something else than its source promised"
             self._steps.report(Noted(f"{result.name}=={result.version}", text))
             found = True
@@ -265,10 +323,7 @@ class _Run:
     def _result(
         self, resolution: Resolution, built: dict[str, BuiltWheel | BaseException]
     ) -> Realised:
-        asked = {
-            canonicalize_name(given.requirement.name)
-            for given in self._request.requirements
-        }
+        asked = {canonicalize_name(given.requirement.name) for given in self._given}
         failures = _root_causes(
             [result for result in built.values() if isinstance(result, Exception)]
         )

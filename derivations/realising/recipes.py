@@ -8,10 +8,12 @@ from fromager.derivations.derivation import Kind
 
 
 def recipe_of(kind: Kind) -> str | None:
-    """The recipe by which steps of a kind are done; None if there is none."""
+    """The recipe by which steps of a kind are done again; None if there is none."""
     match kind:
         case Kind.FETCH:
             return versions.FETCH_RECIPE
+        case Kind.METADATA:
+            return f"{versions.METADATA_RECIPE} {runner_digest()}"
         case Kind.PATCH_SET:
             return versions.PATCH_SET_RECIPE
         case Kind.SOURCE:
@@ -31,12 +33,15 @@ def recipe_versions() -> tuple[str, ...]:
     """All of them: if they are equal, equal inputs have equal keys."""
     return (
         versions.FETCH_RECIPE,
+        versions.FETCH_COMMIT_RECIPE,
+        versions.TAKE_FOLDER_RECIPE,
         versions.PATCH_SET_RECIPE,
         versions.SOURCE_RECIPE,
         versions.LAYOUT_RECIPE,
         compiler_digest(),
         versions.ENVIRONMENT_RECIPE,
         versions.REQUIRES_RECIPE,
+        versions.METADATA_RECIPE,
         versions.WHEEL_RECIPE,
         versions.PREBUILT_RECIPE,
         runner_digest(),

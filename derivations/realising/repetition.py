@@ -15,6 +15,7 @@ from fromager.derivations.realising import fetched
 from fromager.derivations.realising.backend import (
     BackendCall,
     call_backend,
+    take_metadata,
     take_wheel,
 )
 from fromager.derivations.realising.build import BuildLog, last_lines
@@ -24,6 +25,7 @@ from fromager.derivations.realising.recorded_call import build_dir_of, recorded_
 from fromager.derivations.realising.source_recipe import (
     DROPPED,
     prepare_source,
+    prepare_tree,
     recorded_recipe,
     source_facts,
 )
@@ -70,6 +72,8 @@ class Repetition:
                 return self._environment(), ()
             case Kind.REQUIRES:
                 return self._requires(), ()
+            case Kind.METADATA:
+                return self._metadata(), ()
             case _:
                 return self._wheel()
 
@@ -120,18 +124,20 @@ class Repetition:
 
     def _source(self) -> tuple[Path, Facts]:
         inputs = self._step.inputs()
-        archive = inputs["archive"].below(self._store.root)
+        folder, limits = self._folder / "out", self._means.limits
         options = dict(self._step.derivation.options)
         try:
             recipe = recorded_recipe(self._store, options, inputs)
         except (ValueError, KeyError) as error:
             reason = f"its derivation does not tell how it is prepared: {error}"
             raise self._step.refused(reason) from error
+        if "tree" in inputs:
+            epoch = int(str(options["epoch"]))
+            prepare_tree(self._store, inputs["tree"], folder, recipe, epoch, limits)
+            return folder, source_facts(epoch)
+        archive = self._store.place(inputs["archive"])
         prepared = prepare_source(
-            archive / self._step.text("filename"),
-            self._folder / "out",
-            recipe,
-            self._means.limits,
+            archive / self._step.text("filename"), folder, recipe, limits
         )
         return prepared.root, source_facts(prepared.newest)
 
@@ -140,7 +146,7 @@ class Repetition:
         self._compare("interpreter", self._step.text("python"), str(target.python))
         root = self._folder / "env"
         root.mkdir()
-        wheel = self._step.input("wheel").below(self._store.root)
+        wheel = self._store.place(self._step.input("wheel"))
         packed = wheel / self._step.text("filename")
         lay_out(target, packed, root, self._means.stop)
         return root
@@ -181,19 +187,31 @@ class Repetition:
             self._step.text("normalisation"),
             NORMALISATION_VERSION,
         )
+        self._answered("wheel")
+        name, _, version = self._step.subject.partition("==")
+        target = self._folder / "wheel"
+        out = self._folder / "build" / "out"
+        facts = take_wheel(name, Version(version), out, target, epoch=self._epoch)
+        return target, facts
+
+    def _metadata(self) -> Path:
+        answer = self._answered("metadata")
+        written = self._folder / "build" / "out" / answer.result
+        path = self._folder / "metadata"
+        path.write_bytes(take_metadata(self._step.subject, written))
+        return path
+
+    def _answered(self, operation: Operation) -> HookAnswer:
+        """What the backend gave, if it asks for nothing but what it did before."""
         known = self._step.answer()
-        answer = self._call("wheel", (*self._required(), *(known or ())))
+        answer = self._call(operation, (*self._required(), *(known or ())))
         if answer.status is HookStatus.MORE:
             asked = ", ".join(answer.requires)
             raise BuildError(
                 self._step.subject,
                 f"its backend asks for other requirements than before: {asked}",
             )
-        name, _, version = self._step.subject.partition("==")
-        target = self._folder / "wheel"
-        out = self._folder / "build" / "out"
-        facts = take_wheel(name, Version(version), out, target, epoch=self._epoch)
-        return target, facts
+        return answer
 
     def _call(self, operation: Operation, accepted: tuple[str, ...]) -> HookAnswer:
         target = self._target()

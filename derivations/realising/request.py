@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from packaging.version import Version
 
+    from fromager.derivations.index.address import Login
     from fromager.derivations.resolution.request import GivenRequirement
+    from fromager.derivations.sources.direct import DirectRequirement
+    from fromager.derivations.sources.tag_rules import TagRule
     from fromager.store import Realisation
 
 
@@ -23,9 +26,27 @@ class RealiseRequest:
     """Project and the sha256 digests that its files may have, where demanded."""
     require_hashes: bool = False
     """Whether everything that is built on request must be among the `hashes`."""
+    direct: tuple[DirectRequirement, ...] = ()
+    """Requirements that say themselves where their source is."""
+    direct_constraints: tuple[DirectRequirement, ...] = ()
+    """Where projects are taken from once something requires them."""
+    tag_rules: tuple[tuple[str, TagRule], ...] = ()
+    """Projects whose versions are tags of a repository, none twice."""
     dependencies: bool = True
     """False: only what was asked for is built, not what it needs at run time."""
     prereleases: bool = False
+
+    @property
+    def logins(self) -> tuple[Login, ...]:
+        """User and password of places that requirements name."""
+        places = (*self.direct, *self.direct_constraints)
+        return tuple(each.login for each in places if each.login is not None)
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether no place that it names may hold something else the next time."""
+        places = (*self.direct, *self.direct_constraints)
+        return not self.tag_rules and all(given.source.is_fixed for given in places)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,14 +70,38 @@ def prepare_source(
         EditFailed: an edit does not fit.
     """
     unpacked = unpack(archive, archive.name, folder, limits)
+    _apply(recipe, unpacked.root, limits)
+    return unpacked
+
+
+def prepare_tree(
+    store: LocalStore,
+    tree: StorePath,
+    folder: Path,
+    recipe: SourceRecipe,
+    epoch: int,
+    limits: Limits,
+) -> None:
+    """The same for what was fetched as a tree; `epoch` is the time of its files.
+
+    Raises:
+        PatchFailed, EditFailed: as `prepare_source`.
+    """
+    content = store.tree(tree)
+    if not isinstance(content, Directory):
+        raise SourceError(f"{tree} is no source tree")
+    store.materialise(content, folder, mtime=epoch)
+    _apply(recipe, folder, limits)
+
+
+def _apply(recipe: SourceRecipe, root: Path, limits: Limits) -> None:
     for extra, place in recipe.extras:
-        _put(extra, place / extra.filename, unpacked.root, limits)
+        _put(extra, place / extra.filename, root, limits)
     for name, content in recipe.patches:
-        apply_patch(unpacked.root, content, name)
-    tree = EditedTree(unpacked.root, recipe.build_dir)
+        apply_patch(root, content, name)
+    tree = EditedTree(root, recipe.build_dir)
     for edit in recipe.edits:
         edit.apply(tree)
-    return unpacked
 
 
 def recorded_recipe(
@@ -102,7 +126,7 @@ def recorded_recipe(
     return SourceRecipe(
         read_patches(store, patches) if patches is not None else (),
         tuple(recorded_edit(each, content) for each in _items(edits)),
-        tuple((file, inputs[file.role].below(store.root)) for file in files),
+        tuple((file, store.place(inputs[file.role])) for file in files),
         str(options.get("build_dir", "")),
     )
 

@@ -1,17 +1,23 @@
-"""Sources: the file that an index names, patched and unpacked for a backend."""
+"""Sources: what an index names, or a requirement itself, prepared for a backend."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+from fromager.derivations.errors import SourceError
 from fromager.derivations.realising import instantiate
 from fromager.derivations.realising.downloads import downloaded_from
 from fromager.derivations.realising.events import Noted
 from fromager.derivations.realising.preparation import Preparation, Preparations
-from fromager.derivations.realising.source_recipe import source_facts
+from fromager.derivations.realising.source_recipe import (
+    prepare_source,
+    prepare_tree,
+    source_facts,
+)
 from fromager.derivations.realising.steps import Made, Step, Steps
 from fromager.derivations.sources.archive import DEFAULT_LIMITS, unpack_into
+from fromager.derivations.sources.direct import ArchiveSource, FolderSource
 from fromager.derivations.sources.project import static_metadata
 from fromager.derivations.sources.sink import TreeSink
 from fromager.store import Directory, File
@@ -24,7 +30,9 @@ if TYPE_CHECKING:
     from fromager.derivations.customisation.effects import Effects
     from fromager.derivations.derivation import ResolvedDerivation
     from fromager.derivations.index.client import IndexClient
+    from fromager.derivations.realising.checkouts import Checkouts
     from fromager.derivations.resolution.candidate import Release
+    from fromager.derivations.sources.direct import DirectSource, GitSource
     from fromager.derivations.sources.members import Limits
     from fromager.derivations.sources.project import StaticMetadata
     from fromager.store import ObjectInfo, Transaction
@@ -46,10 +54,18 @@ class Sources:
     client: IndexClient
     customisation: Customised
     limits: Limits = DEFAULT_LIMITS
+    checkouts: Checkouts | None = None
+    """Takes what is no archive; None where only indexes are used."""
+    refresh: bool = False
+    """Whether files that were trusted at first sight are looked at anew."""
+
+    def effects(self, name: str, version: Version, release: Release) -> Effects:
+        """What is done otherwise for a release, and where its project lies."""
+        return within(self.customisation.effects(name, version), release.source)
 
     async def archive(self, release: Release) -> Step:
         """The file of a release, its sha256 checked."""
-        sha256 = release.sha256 or await self._trust_first_use(release)
+        sha256 = release.sha256 or await self.trust_first_use(release)
         return await self._file(release.filename, sha256, release.url, release.size)
 
     async def _file(
@@ -69,13 +85,26 @@ class Sources:
 
     async def tree(self, name: str, version: Version, release: Release) -> Step:
         """The source tree of a release; its facts tell the `epoch`."""
-        subject = f"{name}=={version}"
-        effects = self.customisation.effects(name, version)
-        release = downloaded_from(release, name, effects)
-        archive = await self.archive(release)
+        effects = self.effects(name, version, release)
+        if release.source is None:
+            release = downloaded_from(release, name, effects)
         preparations = Preparations(self.steps, self._file)
         prepared = await preparations.of(name, version, effects)
-        inputs = (archive, *prepared.inputs.values())
+        return await self.prepared(f"{name}=={version}", release, prepared)
+
+    async def prepared(
+        self, subject: str, release: Release, prepared: Preparation
+    ) -> Step:
+        """The source tree of a release whose version need not be known; see `tree`."""
+        source = release.source
+        if source is None or isinstance(source, ArchiveSource):
+            return await self._unpacked(subject, release, prepared)
+        return await self._taken(subject, source, prepared)
+
+    async def _unpacked(
+        self, subject: str, release: Release, prepared: Preparation
+    ) -> Step:
+        archive = await self.archive(release)
         derivation = instantiate.source(
             subject,
             archive.derivation,
@@ -85,15 +114,48 @@ class Sources:
         )
 
         def make(transaction: Transaction, resolved: ResolvedDerivation) -> Made:
-            root = self.steps.store.root
-            packed = archive.output.below(root) / release.filename
-            called = instantiate.object_name(f"{name}-{version}-source")
+            packed = self.steps.store.place(archive.output) / release.filename
+            called = _object_name(subject)
             if prepared.is_nothing:
-                output, newest = self._unpacked(transaction, packed, called)
+                output, newest = self._into_store(transaction, packed, called)
             else:
                 output, newest = self._prepared(transaction, packed, called, prepared)
             return Made(output, source_facts(newest))
 
+        inputs = (archive, *prepared.inputs.values())
+        return await self.steps.step(derivation, inputs, make)
+
+    async def _taken(
+        self, subject: str, source: GitSource | FolderSource, prepared: Preparation
+    ) -> Step:
+        if self.checkouts is None:
+            raise SourceError(f"{source}: only indexes are used here")
+        taken, epoch = await self.checkouts.tree(source)
+        derivation = instantiate.source_of_tree(
+            subject,
+            taken.derivation,
+            epoch,
+            {role: step.derivation for role, step in prepared.inputs.items()},
+            prepared.options,
+        )
+
+        def make(transaction: Transaction, resolved: ResolvedDerivation) -> Made:
+            store, called = self.steps.store, _object_name(subject)
+            tree = store.tree(taken.output)
+            if prepared.is_nothing and isinstance(tree, Directory):
+                return Made(transaction.add_tree(tree, called), source_facts(epoch))
+            with store.scratch("source") as scratch:
+                root = scratch.path / "out"
+                prepared.prepare(
+                    store,
+                    lambda recipe: prepare_tree(
+                        store, taken.output, root, recipe, epoch, self.limits
+                    ),
+                )
+                output = transaction.add_directory(root, called, consume=True)
+            return Made(output, source_facts(epoch))
+
+        inputs = (taken, *prepared.inputs.values())
         return await self.steps.step(derivation, inputs, make)
 
     async def metadata(
@@ -106,7 +168,10 @@ class Sources:
         if release.prebuilt:
             return None
         tree = await self.tree(name, version, release)
-        effects = self.customisation.effects(name, version)
+        return self.static(tree, self.effects(name, version, release))
+
+    def static(self, tree: Step, effects: Effects) -> StaticMetadata | None:
+        """What a source tree says of itself, if it commits to it."""
         return static_metadata(
             self.member(tree, effects.in_project("PKG-INFO")),
             self.member(tree, effects.in_project("pyproject.toml")),
@@ -128,11 +193,15 @@ class Sources:
             content.get(path), Directory
         )
 
-    async def _trust_first_use(self, release: Release) -> str:
-        """The sha256 of a file for which the index promises none."""
+    async def trust_first_use(self, release: Release) -> str:
+        """The sha256 of a file for which nobody promises one.
+
+        A file of this machine may change; for any other, what was seen first counts.
+        """
         store = self.steps.store
-        known = store.recall("first-use", release.url)
-        if known is not None:
+        is_local = release.url.startswith("file:")
+        known = None if is_local else store.recall("first-use", release.url)
+        if known is not None and not self.refresh:
             return known.decode()
 
         def look() -> str:
@@ -142,12 +211,13 @@ class Sources:
                 )
 
         sha256 = await self.steps.in_thread(look, network=True)
-        store.remember("first-use", release.url, sha256.encode())
-        text = f"the index promises no hash; sha256 {sha256} is trusted from now on"
-        self.steps.report(Noted(release.filename, text))
+        if not is_local and (known is None or known.decode() != sha256):
+            store.remember("first-use", release.url, sha256.encode())
+            text = f"no hash is promised; sha256 {sha256} is trusted from now on"
+            self.steps.report(Noted(release.filename, text))
         return sha256
 
-    def _unpacked(
+    def _into_store(
         self, transaction: Transaction, packed: Path, called: str
     ) -> tuple[ObjectInfo, int]:
         """An archive's tree and newest time; its files are written once, into the store."""
@@ -161,6 +231,21 @@ class Sources:
         store = self.steps.store
         with store.scratch("source") as scratch:
             place = scratch.path / "out"
-            unpacked = prepared.prepare(packed, place, store, self.limits)
+            unpacked = prepared.prepare(
+                store,
+                lambda recipe: prepare_source(packed, place, recipe, self.limits),
+            )
             output = transaction.add_directory(unpacked.root, called, consume=True)
         return output, unpacked.newest
+
+
+def within(effects: Effects, source: DirectSource | None) -> Effects:
+    """The effects for a project that lies in a folder of its source."""
+    if source is None or isinstance(source, FolderSource) or not source.subdirectory:
+        return effects
+    parts = (source.subdirectory, effects.build_dir)
+    return replace(effects, build_dir="/".join(part for part in parts if part))
+
+
+def _object_name(subject: str) -> str:
+    return instantiate.object_name(f"{subject.replace('==', '-')}-source")

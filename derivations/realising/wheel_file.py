@@ -19,7 +19,7 @@ def wheel_file(store: LocalStore, output: StorePath) -> tuple[Path, str]:
     names = [name for name, _ in tree.entries] if isinstance(tree, Directory) else []
     if len(names) != 1 or not names[0].endswith(".whl"):
         raise SourceError(f"{output} does not hold one wheel")
-    return output.below(store.root) / names[0], names[0]
+    return store.place(output) / names[0], names[0]
 
 
 def wheel_metadata(wheel: Path) -> str:

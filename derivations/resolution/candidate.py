@@ -20,10 +20,15 @@ if TYPE_CHECKING:
 
     from packaging.version import Version
 
+    from fromager.derivations.sources.direct import DirectSource
+
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A file of a project on an index: an sdist, or proof that a wheel exists."""
+    """A version of a project: a file on an index, or a source at a place of its own.
+
+    On an index it is an sdist, or proof that a wheel exists.
+    """
 
     version: Version
     filename: str
@@ -41,6 +46,10 @@ class Release:
     """The version has wheels only. It is never chosen, but named in explanations."""
     prebuilt: bool = False
     """The file is a wheel that is taken as it is, since settings ask for that."""
+    source: DirectSource | None = None
+    """Where it is taken from, if not from an index; one that is fixed, or a folder."""
+    variables: tuple[tuple[str, str], ...] = ()
+    """Environment variables that its build needs, sorted: the version out of git."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +58,8 @@ class ProjectReleases:
 
     name: str
     releases: tuple[Release, ...]
+    place: str | None = None
+    """Where it is taken from, and who said so, if not from an index."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,7 +136,7 @@ class _Judge:
                 return Refusal(version, RefusalKind.INVALID, detail)
             if not fits:
                 return Refusal(version, RefusalKind.PYTHON, release.requires_python)
-        if policy.exclude_newer is not None:
+        if policy.exclude_newer is not None and release.source is None:
             if release.upload_time is None:
                 return Refusal(version, RefusalKind.UPLOAD_TIME_UNKNOWN, "")
             if release.upload_time > policy.exclude_newer:

@@ -48,6 +48,7 @@ def explain(search: Search) -> Impossible:
         *_needed(evidence),
         *_unusable(evidence),
         *(f"no index has a project named {name}" for name in evidence.unknown),
+        *_places(evidence),
     ]
     for name, refusals in evidence.newer.items():
         sentences += refusal_sentences(name, refusals)
@@ -117,6 +118,14 @@ def _unusable(evidence: Evidence) -> Iterator[str]:
     for (name, reason), chosen in groups.items():
         which = _which(evidence, name, chosen)
         yield f"{name} {which} {clause(reason, chosen.bit_count())}"
+
+
+def _places(evidence: Evidence) -> Iterator[str]:
+    """Where projects are taken from that no index is asked for."""
+    for name in evidence.demands:
+        catalogue = evidence.search.known(name)
+        if catalogue is not None and catalogue.project.place is not None:
+            yield f"{name} is taken from {catalogue.project.place}"
 
 
 def _fate(evidence: Evidence, deadlock: Deadlock) -> Iterator[str]:

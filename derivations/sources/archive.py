@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fromager.derivations.errors import UnsafeArchive
 from fromager.derivations.sources.members import (
-    LINK_LIMIT,
     Limits,
     Member,
     MemberKind,
     check_size,
+    leads_out,
     opened,
 )
 from fromager.derivations.sources.sink import FolderSink, Sink
@@ -238,22 +238,8 @@ class _Checker:
         self._sink.same(path, source)
 
     def _check_link(self, path: str, target: str) -> None:
-        """Refuse a link that could lead out of the top-level folder.
-
-        `..` may only come first: there it leads up from a real folder. After a name,
-        which may itself be a link, nothing could be said.
-        """
-        parts = [part for part in target.split("/") if part not in ("", ".")]
-        ups = next((i for i, part in enumerate(parts) if part != ".."), len(parts))
-        depth = path.count("/") - 1
-        if (
-            target.startswith("/")
-            or not target
-            or "\0" in target
-            or len(target) > LINK_LIMIT
-            or ups > depth
-            or ".." in parts[ups:]
-        ):
+        """Refuse a link that could lead out of the top-level folder."""
+        if leads_out(target, path.count("/") - 1):
             raise self._refusal(f"{path!r} is a link to {target!r}, out of the tree")
 
     def _refusal(self, reason: str, *, hint: str | None = None) -> UnsafeArchive:

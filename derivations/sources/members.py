@@ -245,6 +245,24 @@ def check_size(filename: str, unpacked: int, packed: int, limits: Limits) -> Non
         raise UnsafeArchive(filename, reason, hint=hint)
 
 
+def leads_out(target: str, depth: int) -> bool:
+    """Whether a link, so many folders below the top of a tree, could lead out of it.
+
+    `..` may only come first: there it leads up from a real folder. After a name,
+    which may itself be a link, nothing could be said.
+    """
+    parts = [part for part in target.split("/") if part not in ("", ".")]
+    ups = next((i for i, part in enumerate(parts) if part != ".."), len(parts))
+    return (
+        target.startswith("/")
+        or not target
+        or "\0" in target
+        or len(target) > LINK_LIMIT
+        or ups > depth
+        or ".." in parts[ups:]
+    )
+
+
 def _tar_member(tar: tarfile.TarFile, info: tarfile.TarInfo, filename: str) -> Member:
     if info.isreg():
         kind = MemberKind.FILE

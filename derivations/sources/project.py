@@ -135,6 +135,31 @@ def static_metadata(
     return found
 
 
+def identity(
+    pkg_info: bytes | None, pyproject: bytes | None
+) -> tuple[str | None, Version | None]:
+    """Name and version of a source, as far as they can be known without a build.
+
+    PKG-INFO is written when a source distribution is made, and its version is never
+    dynamic (PEP 643); else the `project` table says both, or the name alone.
+
+    Raises:
+        InvalidProject: a pyproject.toml that is needed and is no TOML.
+    """
+    if pkg_info is not None:
+        headers = parse_headers(pkg_info)
+        name, version = headers.first("Name"), headers.first("Version")
+        if name and version and _valid(version):
+            return name, Version(version)
+    project = _parse(pyproject).get("project") if pyproject is not None else None
+    if not isinstance(project, Mapping) or not isinstance(project.get("name"), str):
+        return None, None
+    text = project.get("version")
+    if not isinstance(text, str) or not _valid(text):
+        return project["name"], None
+    return project["name"], Version(text)
+
+
 def _from_pkg_info(content: bytes) -> StaticMetadata | None:
     headers = parse_headers(content)
     name, version = headers.first("Name"), headers.first("Version")

@@ -155,13 +155,15 @@ async def build(
         subject, source, environment, options, NORMALISATION_VERSION
     )
     work = WheelBuild(
-        package.name,
-        package.version,
+        subject,
         package.source,
         package.environment,
         ("setuptools", "wheel"),
         steps.resolve(question, inputs),
         arrangement,
+        (),
+        package.name,
+        package.version,
     )
     step = await steps.step(
         wheel, inputs, lambda t, r: place.make(work, steps, t, r), urgency=int

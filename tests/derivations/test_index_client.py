@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from fromager.derivations.index.client import CachedPage
+    from fromager.derivations.index.page_cache import CachedPage
 
 FILES = {"pkg-1.0.tar.gz": b"one", "pkg-2.0.tar.gz": b"two"}
 

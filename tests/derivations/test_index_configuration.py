@@ -194,20 +194,66 @@ def test_the_configuration_of_pip_can_be_chosen_or_refused(machine: Machine) -> 
     assert machine.names() == ["default"]
 
 
-def test_what_is_not_used_is_said(machine: Machine) -> None:
-    machine.environ |= {"PIP_FIND_LINKS": "/wheels", "UV_FIND_LINKS": "/wheels"}
+def test_an_index_for_some_projects_is_asked_for_no_others(machine: Machine) -> None:
     machine.write(
         "home/.config/uv/uv.toml",
-        '[[index]]\nname = "torch"\nurl = "https://t/"\nexplicit = true\n'
-        '[[index]]\nname = "flat"\nurl = "https://t/"\nformat = "flat"\n',
+        '[[index]]\nname = "torch"\nurl = "https://t.test/"\nexplicit = true\n'
+        '[sources]\nMy_Torch = { index = "torch" }\nother = { index = "none" }\n',
     )
+    machine.environ["UV_INDEX_TORCH_USERNAME"] = "me"
 
     found = machine.find()
 
     assert [index.name for index in found.indexes] == ["default"]
-    text = "\n".join(found.notes)
-    for word in ("PIP_FIND_LINKS", "UV_FIND_LINKS", "torch", "flat"):
-        assert word in text
+    ((project, index),) = found.assigned
+    assert (project, index.name) == ("my-torch", "https://t.test/")
+    assert index.credentials == ("me", "")
+    assert "'none'" in "\n".join(found.notes)
+
+
+@pytest.mark.parametrize("tool", ["pip", "uv", "given"])
+def test_lists_of_links_come_before_indexes(machine: Machine, tool: str) -> None:
+    links: tuple[str, ...] = ()
+    if tool == "pip":
+        machine.environ["PIP_FIND_LINKS"] = "/archives https://l.test/page.html"
+    elif tool == "uv":
+        machine.environ["UV_FIND_LINKS"] = "/archives,https://l.test/page.html"
+    else:
+        links = ("/archives", "https://l.test/page.html")
+
+    found = find_indexes((), machine.around(), links=links)
+
+    assert [(index.url, index.links) for index in found.indexes[:2]] == [
+        ("file:///archives/", True),
+        ("https://l.test/page.html", True),
+    ]
+    assert [index.name for index in found.indexes[2:]] == ["default"]
+
+
+@pytest.mark.parametrize("variable", ["PIP_NO_INDEX", "UV_NO_INDEX", ""])
+def test_without_an_index_links_are_all_there_is(
+    machine: Machine, variable: str
+) -> None:
+    if variable:
+        machine.environ[variable] = "1"
+    around = machine.around()
+
+    found = find_indexes((), around, links=("l",), no_index=not variable)
+
+    assert [index.links for index in found.indexes] == [True]
+
+
+def test_a_project_can_be_given_an_index_of_its_own(machine: Machine) -> None:
+    around = machine.around()
+
+    found = find_indexes((), around, assigned=(f"Acme.Core={url('acme')}",))
+
+    assert [(name, index.name) for name, index in found.assigned] == [
+        ("acme-core", url("acme"))
+    ]
+    for text in ("acme", "=x", "a b=https://x.test/"):
+        with pytest.raises(InputError, match="which index"):
+            find_indexes((), around, assigned=(text,))
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from packaging.requirements import Requirement
 
 from fromager.derivations.errors import InputError
+from fromager.derivations.requirement import parse_requirement
 from fromager.derivations.requirements import (
     RequirementFile,
-    parse_requirement,
     read_constraints,
     read_requirements,
 )
@@ -151,21 +151,51 @@ def test_options_with_no_effect_are_passed_over(tmp_path: Path) -> None:
 
 
 def test_options_that_are_not_used_are_noted(tmp_path: Path) -> None:
-    found = read(tmp_path, "-f wheels\n--no-index\n")
+    (tmp_path / "project").mkdir()
 
-    assert len(found.notes) == 2
-    assert "requirements.txt:1: --find-links" in found.notes[0]
+    found = read(tmp_path, "--trusted-host i.test\n-e ./project\n")
+
+    assert [note.partition(": ")[0][-18:] for note in found.notes] == [
+        "requirements.txt:1",
+        "requirements.txt:2",
+    ]
+    assert "certificates are always checked" in found.notes[0]
+    assert "built as a wheel" in found.notes[1]
+
+
+def test_places_with_links_are_meant_from_the_file(tmp_path: Path) -> None:
+    found = read(tmp_path, "-f archives\n--find-links=https://i.test/l\n--no-index\n")
+
+    assert found.find_links == (str(tmp_path / "archives"), "https://i.test/l")
+    assert found.no_index
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("-e .", "editable"),
-        ("./project", "is a place"),
-        ("dist/foo-1.0.tar.gz", "is a place"),
-        ("https://me:secret@x.test/foo.zip", "is a place"),
-        ("git+https://x.test/foo.git", "is a place"),
-        ("foo @ https://me:secret@x.test/foo.zip", "from a place of its own"),
+        ("-e", "needs the place of a project"),
+        ("-e ./project", "no file or folder of this machine"),
+        ("./project", "no file or folder of this machine"),
+        ("dist/foo-1.0.tar.gz", "no file or folder of this machine"),
+        ("https://me:secret@x.test/foo-1.0-py3-none-any.whl", "is a wheel"),
+        ("https://me:secret@x.test/foo", "is no source archive by its name"),
+        ("https://me:secret@x.test/foo.zip#sha256=12", "is not a sha256"),
+        ("https://me:secret@x.test/foo.zip#md5=12", "kind md5 is not checked"),
+        ("https://me:secret@x.test/foo.zip#subdirectory=../x", "leads out"),
+        ("https://me:secret@x.test/foo.zip#token", "'token' after # is not"),
+        ("ftp://me:secret@x.test/foo.zip", "no scheme that can be used"),
+        ("git+ext://sh", "no scheme that can be used"),
+        ("git+ftp://me:secret@x.test/foo", "no scheme that can be used"),
+        ("git+https://-oProxyCommand=x/foo", "no address of a git repository"),
+        ("git+ssh://-oProxyCommand=x@host/foo", "no address of a git repository"),
+        ("git+https://x.test/foo@--upload-pack=x", "no name of a commit"),
+        ("git+https://x.test/foo@a..b", "no name of a commit"),
+        ("git@x.test:foo/bar.git", "cannot be used"),
+        ("hg+https://me:secret@x.test/foo", "cannot be used"),
+        ("file://other.test/foo.zip", "on another machine"),
+        ("foo @ https://me:secret@x.test/foo.zip ; python > 3", "the marker cannot"),
+        ("foo @ git+https://x.test/foo --hash=sha256:" + A, "has no sha256"),
+        ("https://me:secret@x.test/f o.zip", "is not the address of a file"),
         ("foo==", "not a valid requirement"),
         ("foo>=1.*", "not a valid requirement"),
         ("foo; python > 3", "not a valid requirement"),

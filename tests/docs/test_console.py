@@ -47,6 +47,7 @@ def stand_ins() -> Iterator[str]:
     projects: list[tuple[str, str, dict[str, Any]]] = [
         ("setuptools", "84.2.1", {"offers": "build_meta"}),
         ("pbr", "7.1.3", tool),
+        ("setuptools-scm", "10.3.4", {}),
         ("stevedore", "5.10.0", {**tool, "requires": ["setuptools", "pbr"]}),
         ("iniconfig", "2.3.1", {}),
     ]

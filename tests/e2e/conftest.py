@@ -17,6 +17,7 @@ import pytest
 
 from support.command_line import Place
 from support.index import LocalIndex, local_index
+from support.lock_order import WATCH
 from support.projects import sdist
 
 if TYPE_CHECKING:
@@ -76,3 +77,10 @@ def place(session_store: Path, index: LocalIndex, tmp_path: Path) -> Place:
 def fresh(quick_folder: Path, index: LocalIndex, tmp_path: Path) -> Place:
     """Where commands are run, on a store that is not there yet."""
     return Place(tmp_path, quick_folder / f"store-{next(NUMBERS)}", index.url)
+
+
+@pytest.fixture(autouse=True)
+def _locks_in_order() -> Iterator[None]:
+    WATCH.breaches.clear()
+    yield
+    assert WATCH.breaches == []

@@ -90,7 +90,7 @@ def test_a_file_that_is_not_what_was_promised_is_refused(
 
 
 @pytest.mark.parametrize(
-    "text", ["demo=1.0", "demo==", "-", "git+https://host.example/x", "./folder", "a b"]
+    "text", ["demo=1.0", "demo==", "-", "hg+https://host.example/x", "./folder", "a b"]
 )
 def test_a_requirement_that_cannot_be_read_is_shown(place: Place, text: str) -> None:
     outcome = place.run("realise", "--", text)

@@ -1,4 +1,4 @@
-"""A store of its own for each test that asks for one."""
+"""A store of its own for each test that asks for one; locks are taken in order."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fromager.store import LocalStore, open_store
+from support.lock_order import WATCH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,3 +29,19 @@ def quick_path() -> Iterator[Path]:
     place = memory if os.access(memory, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="fromager-", dir=place) as folder:
         yield Path(folder)
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A folder that any user may enter and write to, and find."""
+    # Not in pytest's own folder: each run of pytest closes that to other users.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        yield Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def _locks_in_order() -> Iterator[None]:
+    WATCH.breaches.clear()
+    yield
+    assert WATCH.breaches == []

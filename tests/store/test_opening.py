@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,10 +14,8 @@ from fromager.store import (
     blob_digest,
     open_store,
 )
+from support.other_user import as_nobody
 from support.processes import at_once, kill_at
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def everything(root: Path) -> list[tuple[str, int, int]]:
@@ -183,47 +176,6 @@ def test_a_file_is_no_store(tmp_path: Path, name: str, create: bool) -> None:
 
     assert caught.value.hint
     assert (tmp_path / "file").read_text() == ""
-
-
-AS_NOBODY = """
-import ctypes, os, pwd, sys
-from pathlib import Path
-sys.path[:0] = {path!r}
-import fromager.store as names
-import fromager.store.transaction, fromager.store.materialise, fromager.store.roots
-import fromager.store.logs
-from fromager.store import *
-for name in names.__all__:
-    getattr(names, name)
-base = Path({base!r})
-os.setgid(65534)
-os.setuid(65534)
-"""
-
-
-def as_nobody(base: Path, code: str, cwd: Path | None = None) -> str:
-    """What code prints that runs as a user without rights; the store is in `base`."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can become another user")
-    begin = AS_NOBODY.format(path=sys.path, base=str(base))
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", begin + code],
-        capture_output=True,
-        text=True,
-        cwd=cwd or base,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@pytest.fixture
-def shared() -> Iterator[Path]:
-    """A folder that any user may enter and write to, and find."""
-    # Not in pytest's own folder: each run of pytest closes that to other users.
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o777)
-        yield Path(folder)
 
 
 def test_a_user_without_rights_can_do_all(shared: Path) -> None:

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 _STARTS: Final = {"subprocess.Popen", "os.posix_spawn", "os.exec", "os.fork"}
 KEPT: Final = ("PATH", "PYTHONPATH")
-FROMAGER: Final = (sys.executable, "-m", "fromager.cli")
+FROMAGER: Final = (sys.executable, "-m", "support.lock_order")
+"""The command, which fails if locks are not taken in their order."""
+TESTS: Final = Path(__file__).parents[1]
 
 
 @dataclass
@@ -152,7 +154,7 @@ class Place:
         """Begin a command as a process that leads a session of its own."""
         return subprocess.Popen(
             [*wrapper, *FROMAGER, *words],
-            env=self.environ,
+            env={**self.environ, "PYTHONPATH": _with_tests(self.environ)},
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -169,6 +171,10 @@ class Place:
     def call(self, *words: str, wrapper: tuple[str, ...] = ()) -> Outcome:
         """Run a command as a process."""
         return self.finish(self.start(*words, wrapper=wrapper))
+
+
+def _with_tests(environ: Mapping[str, str]) -> str:
+    return os.pathsep.join(filter(None, (str(TESTS), environ.get("PYTHONPATH"))))
 
 
 @contextlib.contextmanager

@@ -21,7 +21,24 @@ MTIME = 1_600_000_000
 BACKEND = """
 import base64, hashlib, json, os, pathlib, subprocess, sys, time, zipfile
 
-ABOUT = json.loads(pathlib.Path("about.json").read_text())
+
+
+def _about():
+    path = pathlib.Path("about.json")
+    if path.exists():
+        return json.loads(path.read_text())
+    import tomllib
+    # Somebody's own project: what it says of itself, and what git says.
+    project = tomllib.loads(pathlib.Path("pyproject.toml").read_text())["project"]
+    version = project.get("version") or os.environ["SETUPTOOLS_SCM_PRETEND_VERSION"]
+    return {
+        "name": project["name"].replace("-", "_"), "version": version, "quirk": "",
+        "dependencies": project.get("dependencies", []), "extras": [],
+        "asks": [], "imports": [], "files": {},
+    }
+
+
+ABOUT = _about()
 NAME, VERSION, QUIRK = ABOUT["name"], ABOUT["version"], ABOUT["quirk"]
 TAG = "py3-none-any"
 if QUIRK == "tags":

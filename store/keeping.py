@@ -1,0 +1,118 @@
+"""What keeps objects: roots, use, and who collects the rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from fromager.store.claims import Claims
+from fromager.store.durability import storage_error
+from fromager.store.errors import ObjectMissing
+from fromager.store.locks import shared
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from fromager.store.accounts import Accounts
+    from fromager.store.api import ObjectInfo
+    from fromager.store.collect import Collector
+    from fromager.store.generations import Generation, Generations, Member
+    from fromager.store.leases import Lease
+    from fromager.store.locks import Caller
+    from fromager.store.path import StorePath
+    from fromager.store.writer import Writer
+
+USE_GRAIN: Final = 3600
+"""Seconds within which it makes no difference when an object was last used."""
+
+
+class Keeping(Claims):
+    """The part of a store that says what stays, and takes away what does not."""
+
+    _writable: bool
+    _writer: Writer
+    _lease: Lease
+    _clock: Callable[[], float]
+    _effect: Callable[[str], None]
+    _caller: Caller
+
+    def info(self, path: StorePath) -> ObjectInfo | None:
+        """What is known of a valid object; None if it is not valid here."""
+        raise NotImplementedError
+
+    def _require_writable(self) -> None:
+        raise NotImplementedError
+
+    def touch(self, paths: Iterable[StorePath]) -> None:
+        """Note that these objects are in use now; as weak as `remember`.
+
+        What was used less than an hour ago is not written again.
+        """
+        if self._writable:
+            before = int(self._clock()) - USE_GRAIN
+            if stale := self._database.unused_since(before, paths):
+                self._writer.touch(stale)
+
+    def rely_on(self, paths: Iterable[StorePath]) -> frozenset[StorePath]:
+        """Those of these objects that are valid: they stay until this is closed."""
+        wanted = list(paths)
+        new = self._lease.unknown(wanted)
+        if new and self._writable:
+            try:
+                with shared(self._layout.locks / "collect"):
+                    self._lease.note(path for path in new if self.info(path))
+            except OSError as error:
+                raise storage_error(self._layout.root, error) from error
+        elif new:
+            # Another user's: whoever collects there cannot be told.
+            return frozenset(path for path in wanted if self.info(path))
+        return self._lease.noted.intersection(wanted)
+
+    def link_root(self, link: Path, target: Path) -> None:
+        """Make or replace a user's link to an object or into it; see `link_root`.
+
+        Raises:
+            ObjectMissing: the target does not lie in a valid object.
+            LinkRefused: the link cannot be made.
+        """
+        from fromager.store.roots import link_root, object_at
+
+        path = object_at(self._layout, target)
+        self._require_valid([path])
+        now = int(self._clock())
+        link_root(self._layout, link, target, path, now, self._effect)
+
+    def add_generation(self, root: str, members: Iterable[Member]) -> Generation:
+        """Make the next generation of a named root; see `Generations.add`.
+
+        Raises:
+            ObjectMissing: a member is not valid.
+            InvalidName: no such name can be.
+        """
+        held = tuple(members)
+        self._require_valid([member.path for member in held])
+        return self.generations().add(root, held, int(self._clock()))
+
+    def generations(self) -> Generations:
+        """The named roots."""
+        from fromager.store.generations import Generations
+
+        return Generations(self._layout, self._effect)
+
+    def collector(self) -> Collector:
+        """What collects garbage."""
+        from fromager.store.collect import Collector
+
+        parts = (self._layout, self._database, self._writer, self._lease)
+        return Collector(*parts, self._clock, self._effect, self._caller)
+
+    def accounts(self) -> Accounts:
+        """What tells of roots what they cost and keep alive."""
+        from fromager.store.accounts import Accounts
+
+        return Accounts(self._layout, self._database, self.collector().weigh)
+
+    def _require_valid(self, paths: list[StorePath]) -> None:
+        self._require_writable()
+        for path in set(paths) - self.rely_on(paths):
+            raise ObjectMissing(str(path))
