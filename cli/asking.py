@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fromager.cli.policies import find_cutoffs
 from fromager.derivations import (
     GivenRequirement,
     InputError,
@@ -101,6 +103,7 @@ def read_request(
         ),
         dependencies=dependencies,
         prereleases=prereleases or any(file.prereleases for file in read),
+        cutoffs=find_cutoffs(wiring.settings, given, datetime.now(UTC)),
     )
     return Asked(
         request,

@@ -166,6 +166,7 @@ if TYPE_CHECKING:
         read_constraints,
         read_requirements,
     )
+    from fromager.derivations.resolution.cutoff import Cutoffs, exact_pins
     from fromager.derivations.resolution.request import GivenRequirement
     from fromager.derivations.sources.members import Limits
     from fromager.derivations.sources.opening import Repositories, open_repositories
@@ -238,6 +239,7 @@ _HOME = {
     "realising.target": "BuildPolicy Share Target",
     "requirement": "parse_given parse_requirement",
     "requirements": "RequirementFile read_constraints read_requirements",
+    "resolution.cutoff": "Cutoffs exact_pins",
     "resolution.request": "GivenRequirement",
     "sources.members": "Limits",
     "sources.opening": "Repositories open_repositories",
@@ -260,6 +262,7 @@ __all__ = [
     "Conditions",
     "Contents",
     "Customisation",
+    "Cutoffs",
     "DependencyFailed",
     "Derivation",
     "DerivationError",
@@ -354,6 +357,7 @@ __all__ = [
     "differences",
     "diffoscope",
     "encode",
+    "exact_pins",
     "find_bubblewrap",
     "find_http_settings",
     "find_indexes",

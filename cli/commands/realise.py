@@ -10,6 +10,7 @@ from fromager.cli.asking import Words, read_request
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.failures import exit_code, show
 from fromager.cli.interruption import stopping
+from fromager.cli.policies import policy_options
 from fromager.cli.wiring import Wiring, wire
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ if TYPE_CHECKING:
     metavar="LEVEL",
     help="full, or none: no isolation; another key, never used in place of full.",
 )
+@policy_options
 @click.option("--refresh", is_flag=True, help="Ask the indexes anew.")
 @click.pass_obj
 def command(

@@ -7,7 +7,7 @@ it at once, and the function is asked again, until it has an answer.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from fromager.derivations.errors import ResolutionError
@@ -19,6 +19,7 @@ from fromager.derivations.resolution.candidate import (
     ProjectReleases,
     Release,
 )
+from fromager.derivations.resolution.cutoff import NO_CUTOFFS
 from fromager.derivations.resolution.outcome import Impossible, Missing
 from fromager.derivations.resolution.outcome import Resolved as Resolution
 from fromager.derivations.resolution.resolver import Resolver
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from fromager.derivations.index.client import IndexClient
     from fromager.derivations.index.page import ProjectPage
     from fromager.derivations.realising.steps import Steps
+    from fromager.derivations.resolution.cutoff import Cutoffs
     from fromager.derivations.resolution.request import Request
     from fromager.store import Digest
 
@@ -53,6 +55,8 @@ class KnowledgeBase:
     client: IndexClient
     adapt: Callable[[ProjectReleases, ProjectPage], ProjectReleases] = as_they_are
     """What is made of the releases that a page gives."""
+    cutoffs: Cutoffs = NO_CUTOFFS
+    """How new files may be, for every request."""
 
     def __post_init__(self) -> None:
         self._resolver = Resolver()
@@ -79,6 +83,7 @@ class KnowledgeBase:
             ResolutionError: there is none; the message says why.
         """
         known = self.metadata if metadata is None else metadata
+        request = replace(request, cutoffs=self.cutoffs)
         while True:
             outcome = self._resolver.resolve(request, Knowledge(self._projects, known))
             match outcome:
@@ -146,7 +151,10 @@ class KnowledgeBase:
             cached = self.client.lookup(name)
             if cached is None:
                 return None
-            return self.adapt(project_releases(cached.page), cached.page)
+            found = project_releases(cached.page)
+            if self.cutoffs.may_be_undated(cached.url):
+                found = replace(found, undated=True)
+            return self.adapt(found, cached.page)
 
         self._projects[name] = await self.steps.in_thread(look_up, network=True)
         seen = self.client.peek(name)
@@ -182,4 +190,4 @@ def project_releases(page: ProjectPage) -> ProjectReleases:
                 size=sdist.size,
             )
         )
-    return ProjectReleases(page.project, tuple(found))
+    return ProjectReleases(page.project, tuple(found), quarantined=page.quarantined)

@@ -129,6 +129,7 @@ def plan_key(request: RealiseRequest, basis: Sequence[str]) -> str:
         request.require_hashes,
         request.dependencies,
         request.prereleases,
+        request.cutoffs.signature,
         list(basis),
     ]
     return blob_digest(json.dumps(value).encode()).hex

@@ -97,7 +97,9 @@ class _Run:
         self._request, self._steps = request, steps
         self._keep_going = means.keep_going
         self._means, self._interpreter = means, means.interpreter
-        self.knowledge = KnowledgeBase(steps, means.client, self._adapted)
+        self.knowledge = KnowledgeBase(
+            steps, means.client, self._adapted, request.cutoffs
+        )
         places = means.repositories
         git = None if places is None else places.git
         self._checkouts = Checkouts(steps, git, means.limits)

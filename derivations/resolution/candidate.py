@@ -60,6 +60,11 @@ class ProjectReleases:
     releases: tuple[Release, ...]
     place: str | None = None
     """Where it is taken from, and who said so, if not from an index."""
+    undated: bool = False
+    """Whether its files may be used where a cut-off counts, but no time is known."""
+    quarantined: str | None = None
+    """Why the index holds it back (PEP 792), empty where it does not say; None: it
+    does not."""
 
 
 @dataclass(frozen=True, slots=True)
