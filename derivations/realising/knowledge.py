@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from fromager.derivations.errors import ResolutionError
 from fromager.derivations.index.releases import releases
 from fromager.derivations.realising.events import Noted, Resolved
+from fromager.derivations.realising.preferences import NO_PREFERENCES
 from fromager.derivations.resolution.candidate import (
     Knowledge,
     Metadata,
@@ -31,13 +32,13 @@ if TYPE_CHECKING:
 
     from fromager.derivations.index.client import IndexClient
     from fromager.derivations.index.page import ProjectPage
+    from fromager.derivations.realising.preferences import Preferences
+    from fromager.derivations.realising.resolutions import AskMetadata
     from fromager.derivations.realising.steps import Steps
     from fromager.derivations.resolution.cutoff import Cutoffs
     from fromager.derivations.resolution.request import Request
     from fromager.store import Digest
 
-AskMetadata: TypeAlias = "Callable[[str, Version, Release], Awaitable[Metadata]]"
-"""Gives a release's metadata, by whatever it takes."""
 AskReleases: TypeAlias = "Callable[[], Awaitable[ProjectReleases]]"
 """Gives a project's releases, by whatever it takes; asked once."""
 
@@ -57,6 +58,8 @@ class KnowledgeBase:
     """What is made of the releases that a page gives."""
     cutoffs: Cutoffs = NO_CUTOFFS
     """How new files may be, for every request."""
+    preferences: Preferences = NO_PREFERENCES
+    """What is taken rather than the newest version."""
 
     def __post_init__(self) -> None:
         self._resolver = Resolver()
@@ -65,24 +68,43 @@ class KnowledgeBase:
         self.metadata: dict[tuple[str, Version], Metadata] = {}
         self.page_digests: dict[str, Digest] = {}
         """By project, what the indexes said of it."""
+        self.indexes: dict[str, str] = {}
+        """By project, the address of the index that has it, without credentials."""
         self.elsewhere: dict[str, AskReleases] = {}
         """Projects that no index is asked for, and what tells their releases."""
 
-    async def resolve(
+    async def of_request(
         self,
-        subject: str,
         request: Request,
         ask: AskMetadata,
         metadata: dict[tuple[str, Version], Metadata] | None = None,
     ) -> Resolution:
-        """One consistent set for a request.
-
-        `metadata` holds what `ask` gave; by default it is shared by all requests.
-
-        Raises:
-            ResolutionError: there is none; the message says why.
-        """
+        """See `Resolutions.of_request`."""
         known = self.metadata if metadata is None else metadata
+        preferred = replace(request, preferences=self.preferences.installed)
+        return await self._resolve("request", preferred, ask, known)
+
+    async def of_environment(
+        self, subject: str, request: Request, ask: AskMetadata
+    ) -> Resolution:
+        """See `Resolutions.of_environment`."""
+        preferred = replace(request, preferences=self.preferences.to_build(subject))
+        return await self._resolve(f"build of {subject}", preferred, ask, self.metadata)
+
+    def check_source(self, subject: str, source: Digest) -> None:
+        """See `Resolutions.check_source`: nothing is expected."""
+
+    def comes_from_place(self, name: str, version: Version) -> bool:
+        """See `Resolutions.comes_from_place`."""
+        return self.release(name, version).source is not None
+
+    async def _resolve(
+        self,
+        subject: str,
+        request: Request,
+        ask: AskMetadata,
+        known: dict[tuple[str, Version], Metadata],
+    ) -> Resolution:
         request = replace(request, cutoffs=self.cutoffs)
         while True:
             outcome = self._resolver.resolve(request, Knowledge(self._projects, known))
@@ -151,6 +173,7 @@ class KnowledgeBase:
             cached = self.client.lookup(name)
             if cached is None:
                 return None
+            self.indexes[name] = cached.url.rstrip("/").rpartition("/")[0] + "/"
             found = project_releases(cached.page)
             if self.cutoffs.may_be_undated(cached.url):
                 found = replace(found, undated=True)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from packaging.version import Version
 
     from fromager.derivations.index.address import Login
+    from fromager.derivations.locking.lock import Lock
     from fromager.derivations.resolution.cutoff import Cutoffs
     from fromager.derivations.resolution.request import GivenRequirement
     from fromager.derivations.sources.direct import DirectRequirement
@@ -40,6 +41,8 @@ class RealiseRequest:
     prereleases: bool = False
     cutoffs: Cutoffs = NO_CUTOFFS
     """How new files may be, those of build requirements too."""
+    lock: Lock | None = None
+    """Where all versions and hashes are taken from; no index is asked then."""
 
     @property
     def logins(self) -> tuple[Login, ...]:

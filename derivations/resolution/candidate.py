@@ -46,6 +46,8 @@ class Release:
     """The version has wheels only. It is never chosen, but named in explanations."""
     prebuilt: bool = False
     """The file is a wheel that is taken as it is, since settings ask for that."""
+    locked: bool = False
+    """A lock says that it is this file, and where it is."""
     source: DirectSource | None = None
     """Where it is taken from, if not from an index; one that is fixed, or a folder."""
     variables: tuple[tuple[str, str], ...] = ()
