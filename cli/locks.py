@@ -66,11 +66,16 @@ def locked_by(
             f"the lock is for the variant {lock.request.variant}, not for {variant}",
             hint="Build that variant, or lock this one",
         )
+    for place in (*request.direct, *request.direct_constraints):
+        raise InputError(
+            f"{place.origin}: {place} says where its source is, and so does the lock",
+            hint="Name it by name and version, or leave the lock out",
+        )
     given = request.requirements or tuple(
         GivenRequirement(parse_requirement(text), str(path))
         for text in lock.request.requirements
     )
-    return replace(request, requirements=given, lock=lock)
+    return replace(request, requirements=given, tag_rules=(), lock=lock)
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -231,12 +231,27 @@ def _lock(
         return planned.lock(platform, locked_request(request, wiring.settings, names))
 
 
+def _check_platforms(before: Lock, lock: Lock, output: str) -> None:
+    """What was locked for more platforms must not lose one by the way."""
+    from fromager.derivations import InputError
+
+    new = {each.platform.name for each in lock.sets}
+    lost = [s.platform.name for s in before.sets if s.platform.name not in new]
+    if lost:
+        raise InputError(
+            f"{output} is for {' and '.join(lost)} too, which would be lost",
+            hint="Name the interpreters of all platforms, or write another file",
+        )
+
+
 def _deliver(
     wiring: Wiring, locks: list[Lock], before: Lock | None, output: str, *, check: bool
 ) -> int:
     from fromager.derivations import format_lock, joined, lock_changes
 
     lock = joined(locks)
+    if before is not None and not check:
+        _check_platforms(before, lock, output)
     text = format_lock(lock)
     if output == STDOUT and not check:
         wiring.console.data(text.removesuffix("\n"))

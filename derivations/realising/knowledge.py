@@ -69,7 +69,8 @@ class KnowledgeBase:
         self.page_digests: dict[str, Digest] = {}
         """By project, what the indexes said of it."""
         self.indexes: dict[str, str] = {}
-        """By project, the address of the index that has it, without credentials."""
+        """By project, the address of the index that has it, without credentials; not
+        for what is found on a page or in a folder of links."""
         self.elsewhere: dict[str, AskReleases] = {}
         """Projects that no index is asked for, and what tells their releases."""
 
@@ -173,7 +174,9 @@ class KnowledgeBase:
             cached = self.client.lookup(name)
             if cached is None:
                 return None
-            self.indexes[name] = cached.url.rstrip("/").rpartition("/")[0] + "/"
+            index, _, last = cached.url.rstrip("/").rpartition("/")
+            if last == name:
+                self.indexes[name] = f"{index}/"
             found = project_releases(cached.page)
             if self.cutoffs.may_be_undated(cached.url):
                 found = replace(found, undated=True)

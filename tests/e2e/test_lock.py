@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.index import local_index
 from support.projects import sdist
 
 if TYPE_CHECKING:
@@ -247,6 +248,11 @@ def test_a_lock_may_be_for_several_interpreters(place: Place, offer: Offer) -> N
 
     lock(place, "lkboth", "--python", sys.executable, "--python", str(others[0]))
 
+    before = locked(place)
+    alone = place.run("lock", "lkboth", "--python", sys.executable)
+    assert alone.code == 2
+    assert "which would be lost" in alone.error
+    assert locked(place) == before
     here = place.realise("--lock", "pylock.toml")
     there = place.realise("--lock", "pylock.toml", "--python", str(others[0]))
     assert names(here) == ["lkboth==1.0"]
@@ -335,3 +341,37 @@ def test_what_is_taken_from_a_folder_cannot_be_locked(
 
     assert outcome.code == 1
     assert "mine==1.0 is not taken from an index: it cannot be locked" in outcome.error
+
+
+def test_a_place_beside_a_lock_is_refused(place: Place, offer: Offer) -> None:
+    offer("lkbeside")
+    lock(place, "lkbeside")
+    (place.folder / "mine").mkdir()
+
+    outcome = place.run("realise", "./mine", "--lock", "pylock.toml")
+
+    assert outcome.code == 2
+    assert "says where its source is, and so does the lock" in outcome.error
+
+
+def test_credentials_of_an_index_never_reach_a_lock(place: Place) -> None:
+    files = dict([sdist("lksecret", "1.0")])
+    with local_index(files, credentials=("me", "kanarie")) as private:
+        there = replace(place, index=private.url_with_credentials)
+
+        outcome = lock(there, "lksecret")
+
+    assert private.url in locked(place)
+    assert "kanarie" not in locked(place) + outcome.err + outcome.out
+
+
+def test_what_was_found_in_a_folder_has_no_index(place: Place) -> None:
+    folder = place.folder / "wheelhouse"
+    folder.mkdir()
+    filename, content = sdist("lkfound", "1.0")
+    (folder / filename).write_bytes(content)
+
+    lock(place, "lkfound", "--find-links", str(folder), "--no-index")
+
+    assert "\nindex = " not in locked(place)
+    assert f'url = "file://{folder}/{filename}"' in locked(place)
