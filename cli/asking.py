@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fromager.cli.policies import find_cutoffs
 from fromager.derivations import (
     GivenRequirement,
     InputError,
@@ -57,7 +59,12 @@ class Asked:
 
 
 def read_request(
-    wiring: Wiring, words: Words, *, dependencies: bool, prereleases: bool
+    wiring: Wiring,
+    words: Words,
+    *,
+    dependencies: bool,
+    prereleases: bool,
+    may_be_empty: bool = False,
 ) -> Asked:
     """What is asked for; files are read, and what is left unused in them is told.
 
@@ -74,7 +81,7 @@ def read_request(
     direct = [each for each in written if not isinstance(each, GivenRequirement)]
     given += [each for file in read for each in file.requirements]
     direct += [each for file in read for each in file.direct]
-    if not given and not direct:
+    if not given and not direct and not may_be_empty:
         raise InputError(
             "nothing to realise", hint="Name a requirement, such as click==8.1.7, or -r"
         )
@@ -101,6 +108,7 @@ def read_request(
         ),
         dependencies=dependencies,
         prereleases=prereleases or any(file.prereleases for file in read),
+        cutoffs=find_cutoffs(wiring.settings, given, datetime.now(UTC)),
     )
     return Asked(
         request,

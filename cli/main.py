@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 COMMANDS: Final = {
     "realise": ("realise", "Build requirements from source, and print store paths."),
+    "lock": ("lock", "Pin versions and what builds them, in a file."),
     "log": ("log", "Print the log of a build."),
     "why-rebuilt": ("why_rebuilt", "Say which inputs changed since the last build."),
     "check": ("check", "Build again what was built, and compare."),

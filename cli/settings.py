@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FILE_NAME: Final = "fromager.toml"
 LEVELS: Final = ("full", "none")
+MAY_BE_NOTHING: Final = ("min-age",)
 TABLES: Final = ("package", "variants")
 """What a file may say of packages; see `SettingsTables`."""
 
@@ -98,6 +99,41 @@ SETTINGS: Final = {
             (),
             "variables of the caller that templates may name",
             "FROMAGER_HOST_ENV",
+        ),
+        Setting(
+            "exclude-newer",
+            str,
+            None,
+            "the last day whose uploads are used",
+            "FROMAGER_EXCLUDE_NEWER",
+        ),
+        Setting(
+            "exclude-newer-package",
+            list,
+            (),
+            "the last day for single projects",
+            "FROMAGER_EXCLUDE_NEWER_PACKAGE",
+        ),
+        Setting(
+            "min-age",
+            int,
+            None,
+            "days that files must have been on the index",
+            "FROMAGER_MIN_AGE",
+        ),
+        Setting(
+            "min-age-package",
+            list,
+            (),
+            "days for single projects",
+            "FROMAGER_MIN_AGE_PACKAGE",
+        ),
+        Setting(
+            "undated-index",
+            list,
+            (),
+            "indexes whose files may lack upload times",
+            "FROMAGER_UNDATED_INDEX",
         ),
         Setting("offline", bool, False, "make no request", "FROMAGER_OFFLINE"),
         Setting(
@@ -294,8 +330,9 @@ def _checked(name: str, value: object, origin: str) -> object:
 
         shown = redact(repr(value))
         raise InputError(f"{origin}: {name} must be {wanted}, not {shown}")
-    if setting.type is int and isinstance(value, int) and value < 1:
-        raise InputError(f"{origin}: {name} must be at least 1, not {value}")
+    least = 0 if name in MAY_BE_NOTHING else 1
+    if setting.type is int and isinstance(value, int) and value < least:
+        raise InputError(f"{origin}: {name} must be at least {least}, not {value}")
     if name == "variant" and (not value or "/" in str(value)):
         raise InputError(f"{origin}: {value!r} is no name of a variant")
     if name == "sandbox" and value not in LEVELS:

@@ -109,6 +109,11 @@ if TYPE_CHECKING:
     from fromager.derivations.index.retries import Retries
     from fromager.derivations.index.routed import RoutedClient
     from fromager.derivations.interpreter import Interpreter
+    from fromager.derivations.locking.difference import lock_changes
+    from fromager.derivations.locking.errors import InvalidLock, LockMismatch
+    from fromager.derivations.locking.lock import Lock, LockedPlatform, LockedRequest
+    from fromager.derivations.locking.reading import parse_lock
+    from fromager.derivations.locking.writing import format_lock
     from fromager.derivations.project_requirements import read_project
     from fromager.derivations.realising.again import build_again
     from fromager.derivations.realising.events import (
@@ -132,6 +137,7 @@ if TYPE_CHECKING:
         last_failure,
         why_rebuilt,
     )
+    from fromager.derivations.realising.lock_making import Planned, joined
     from fromager.derivations.realising.memo import Memo, plan_key
     from fromager.derivations.realising.patching import (
         SourceTree,
@@ -144,6 +150,7 @@ if TYPE_CHECKING:
         unpatched,
         written_patch,
     )
+    from fromager.derivations.realising.preferences import Preferences, kept_versions
     from fromager.derivations.realising.realise import Realiser
     from fromager.derivations.realising.rebuilding import (
         Conditions,
@@ -166,6 +173,7 @@ if TYPE_CHECKING:
         read_constraints,
         read_requirements,
     )
+    from fromager.derivations.resolution.cutoff import Cutoffs, exact_pins
     from fromager.derivations.resolution.request import GivenRequirement
     from fromager.derivations.sources.members import Limits
     from fromager.derivations.sources.opening import Repositories, open_repositories
@@ -212,6 +220,11 @@ _HOME = {
     "index.retries": "Retries",
     "index.routed": "RoutedClient",
     "interpreter": "Interpreter",
+    "locking.difference": "lock_changes",
+    "locking.errors": "InvalidLock LockMismatch",
+    "locking.lock": "Lock LockedPlatform LockedRequest",
+    "locking.reading": "parse_lock",
+    "locking.writing": "format_lock",
     "project_requirements": "read_project",
     "realising.again": "build_again",
     "realising.events": (
@@ -223,11 +236,13 @@ _HOME = {
         "Failure Reason build_closure build_steps compare_inputs last_failure "
         "why_rebuilt"
     ),
+    "realising.lock_making": "Planned joined",
     "realising.memo": "Memo plan_key",
     "realising.patching": (
         "SourceTree SourceTrees WorkTree all_patches before_patch "
         "make_work_tree try_patches unpatched written_patch"
     ),
+    "realising.preferences": "Preferences kept_versions",
     "realising.realise": "Realiser",
     "realising.rebuilding": "Conditions RebuildMeans Rebuilt",
     "realising.recipes": "recipe_versions",
@@ -238,6 +253,7 @@ _HOME = {
     "realising.target": "BuildPolicy Share Target",
     "requirement": "parse_given parse_requirement",
     "requirements": "RequirementFile read_constraints read_requirements",
+    "resolution.cutoff": "Cutoffs exact_pins",
     "resolution.request": "GivenRequirement",
     "sources.members": "Limits",
     "sources.opening": "Repositories open_repositories",
@@ -260,6 +276,7 @@ __all__ = [
     "Conditions",
     "Contents",
     "Customisation",
+    "Cutoffs",
     "DependencyFailed",
     "Derivation",
     "DerivationError",
@@ -282,8 +299,13 @@ __all__ = [
     "InputGone",
     "Interpreter",
     "InvalidDerivation",
+    "InvalidLock",
     "Kind",
     "Limits",
+    "Lock",
+    "LockMismatch",
+    "LockedPlatform",
+    "LockedRequest",
     "LogOutput",
     "MemberDifference",
     "Memo",
@@ -292,8 +314,10 @@ __all__ = [
     "Noted",
     "Overrides",
     "PatchFolder",
+    "Planned",
     "Platform",
     "PrebuiltRefused",
+    "Preferences",
     "Reach",
     "RealiseRequest",
     "Realised",
@@ -354,16 +378,21 @@ __all__ = [
     "differences",
     "diffoscope",
     "encode",
+    "exact_pins",
     "find_bubblewrap",
     "find_http_settings",
     "find_indexes",
+    "format_lock",
     "host_platform",
     "html_page",
+    "joined",
     "judge",
+    "kept_versions",
     "known_platform",
     "known_words",
     "last_failure",
     "lint",
+    "lock_changes",
     "look_around",
     "make_work_tree",
     "open_client",
@@ -371,6 +400,7 @@ __all__ = [
     "open_repositories",
     "overall",
     "parse_given",
+    "parse_lock",
     "parse_requirement",
     "plain_value",
     "plan_key",

@@ -62,9 +62,13 @@ PURE: Final = (
     "derivations/index/releases.py",
     "derivations/index/simple.py",
     "derivations/interpreter.py",
+    "derivations/locking/*.py",
     "derivations/realising/events.py",
     "derivations/realising/goals.py",
     "derivations/realising/instantiate.py",
+    "derivations/realising/locked.py",
+    "derivations/realising/lock_making.py",
+    "derivations/realising/preferences.py",
     "derivations/realising/request.py",
     "derivations/project_requirements.py",
     "derivations/requirement.py",
@@ -147,7 +151,10 @@ def test_lists_name_modules_that_exist(modules: tuple[rules.Module, ...]) -> Non
 
 
 def test_modules_stay_short(modules: tuple[rules.Module, ...]) -> None:
-    assert rules.long_modules(modules, LINES) == []
+    # Tables of exports are lists: they are as long as what they name.
+    code = [each for each in modules if not each.path.endswith("__init__.py")]
+
+    assert rules.long_modules(code, LINES) == []
 
 
 def test_the_library_does_not_print(modules: tuple[rules.Module, ...]) -> None:

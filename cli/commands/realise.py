@@ -10,6 +10,9 @@ from fromager.cli.asking import Words, read_request
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.failures import exit_code, show
 from fromager.cli.interruption import stopping
+from fromager.cli.locks import locked_by
+from fromager.cli.policies import policy_options
+from fromager.cli.realiser import Means
 from fromager.cli.wiring import Wiring, wire
 
 if TYPE_CHECKING:
@@ -63,6 +66,12 @@ if TYPE_CHECKING:
     metavar="[FILE:]NAME",
     help="Build a dependency group of pyproject.toml; may be repeated.",
 )
+@click.option(
+    "--lock",
+    "lock",
+    metavar="FILE",
+    help="Build exactly what a lock says; no index is asked.",
+)
 @click.option("--no-deps", is_flag=True, help="Build only what is named.")
 @click.option("--pre", is_flag=True, help="Allow pre-releases.")
 @click.option(
@@ -95,6 +104,7 @@ if TYPE_CHECKING:
     metavar="LEVEL",
     help="full, or none: no isolation; another key, never used in place of full.",
 )
+@policy_options
 @click.option("--refresh", is_flag=True, help="Ask the indexes anew.")
 @click.pass_obj
 def command(
@@ -106,6 +116,7 @@ def command(
     build_constraints: tuple[str, ...],
     extras: tuple[str, ...],
     groups: tuple[str, ...],
+    lock: str | None,
     no_deps: bool,
     pre: bool,
     out_link: str | None,
@@ -131,13 +142,15 @@ def command(
         Words(requirements, files, constraints, build_constraints, extras, groups),
         dependencies=not no_deps,
         prereleases=pre,
+        may_be_empty=lock is not None,
     )
+    request = asked.request
+    if lock is not None:
+        request = locked_by(wiring.folder / lock, request, wiring.settings)
     if told := asked.places(flags):
         wiring = wire({**flags, **told}, **settings)
     with wiring.open_store(create=True) as store:
-        realised = _realise(
-            wiring, store, asked.request, keep_going, keep_failed, refresh
-        )
+        realised = _realise(wiring, store, request, keep_going, keep_failed, refresh)
         _print(wiring, store, realised, as_json)
         if out_link:
             _link(wiring, store, realised, out_link)
@@ -161,72 +174,30 @@ def _realise(
     refresh: bool,
 ) -> Realised:
     """The request's wheels: from the database alone where nothing has changed."""
-    from fromager.derivations import Memo, StopSignal, plan_key
+    from fromager.derivations import Memo, plan_key
 
-    stop = StopSignal()
-    interpreter = wiring.interpreter(store)
-    base = wiring.known_base(store, interpreter)
-    customisation = wiring.customisation(interpreter)
-    network = wiring.network(store, stop)
-    plain = network.client(refresh=refresh, request=request)
-    client = wiring.routed(plain, customisation)
-    memo = Memo(store, client)
+    means = Means.of(wiring, store, request, refresh=refresh)
+    base = wiring.known_base(store, means.interpreter)
+    memo = Memo(store, means.client)
     if base is not None and request.is_fixed:
-        known = memo.recall(plan_key(request, wiring.basis(base, customisation)))
+        known = memo.recall(plan_key(request, wiring.basis(base, means.customisation)))
         if known is not None:
             store.touch(wheel.realisation.output for wheel in known.wheels)
             return known
 
-    _keep_memory_together()
     from fromager.cli.progress import end_progress
-    from fromager.derivations import Realiser, Steps, Target
 
-    if wiring.console.verbose:
-        for note in wiring.indexes.notes:
-            wiring.console.say(note)
-
-    sandbox = wiring.sandbox()
-
-    def find_target() -> Target:
-        base = wiring.base(store, interpreter, thorough=True)
-        return Target(interpreter, base, sandbox)
-
-    policy, limits = wiring.policy(request, keep_failed), wiring.limits
-    steps = Steps(store, wiring.report, wiring.jobs, sandbox.level, stop=stop)
-    realiser = Realiser(
-        client,
-        interpreter,
-        find_target,
-        policy,
-        customisation,
-        limits,
-        keep_going,
-        network.repositories(plain, request),
-        refresh,
-    )
+    realiser, steps = means.realiser(keep_going=keep_going, keep_failed=keep_failed)
     try:
-        with stopping(stop):
+        with stopping(means.stop):
             realised, pages = realiser.realise(request, steps)
     finally:
         end_progress(wiring.report)
     if not realised.failures and request.is_fixed:
-        base = wiring.base(store, interpreter, thorough=False)
-        plan = plan_key(request, wiring.basis(base, customisation))
-        memo.remember(plan, realised, pages, customisation.watched())
+        base = wiring.base(store, means.interpreter, thorough=False)
+        plan = plan_key(request, wiring.basis(base, means.customisation))
+        memo.remember(plan, realised, pages, means.customisation.watched())
     return realised
-
-
-def _keep_memory_together() -> None:
-    """Let threads share two pools of memory.
-
-    glibc gives each thread one of its own, and none of them ever shrinks.
-    """
-    import ctypes
-
-    arena_max = -8  # M_ARENA_MAX of <malloc.h>
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(arena_max, 2)
 
 
 def _print(

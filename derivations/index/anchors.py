@@ -14,8 +14,8 @@ class Listing:
     """Attributes and text of each anchor."""
     base: str | None
     """What the page gives as the base of its links."""
-    version: str | None
-    """The API's version, where the page states it (PEP 629)."""
+    meta: dict[str, str]
+    """What it states of itself by name, such as the API's version (PEP 629)."""
     is_html: bool
     """Whether there is any markup of a document in it."""
     is_application: bool
@@ -31,7 +31,7 @@ def read_anchors(text: str) -> Listing:
     return Listing(
         tuple(reader.links),
         reader.base,
-        reader.version,
+        reader.meta,
         reader.is_html,
         reader.is_application,
     )
@@ -42,7 +42,7 @@ class _Reader(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.links: list[tuple[dict[str, str], str]] = []
         self.base: str | None = None
-        self.version: str | None = None
+        self.meta: dict[str, str] = {}
         self.is_html = self.is_application = False
         self._attributes: dict[str, str] | None = None
         self._label: list[str] = []
@@ -56,8 +56,8 @@ class _Reader(HTMLParser):
             self._attributes = attributes
         elif tag == "base":
             self.base = self.base or attributes.get("href")
-        elif tag == "meta" and attributes.get("name") == "pypi:repository-version":
-            self.version = attributes.get("content")
+        elif tag == "meta" and "name" in attributes:
+            self.meta[attributes["name"]] = attributes.get("content", "")
         elif tag in {"form", "input", "script"}:
             self.is_application = True
 

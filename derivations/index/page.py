@@ -13,7 +13,7 @@ from fromager.store import blob_digest
 if TYPE_CHECKING:
     from fromager.store import Digest
 
-PAGE_VERSION: Final = 1
+PAGE_VERSION: Final = 2
 """Of the compact form; pages in another version are fetched anew."""
 
 
@@ -47,6 +47,9 @@ class ProjectPage:
     """The normalised name (PEP 503)."""
     files: tuple[ProjectFile, ...]
     """In the order of the page."""
+    quarantined: str | None = None
+    """Why the index holds the project back (PEP 792), "" if no reason was given; None
+    if it does not."""
 
 
 def page_digest(page: ProjectPage) -> Digest:
@@ -60,13 +63,13 @@ def page_digest(page: ProjectPage) -> Digest:
         if file.sha256 is not None:
             row[1] = None
     rows.sort(key=lambda row: str(row[0]))
-    return blob_digest(_json([PAGE_VERSION, page.project, rows]))
+    return blob_digest(_json([PAGE_VERSION, page.project, page.quarantined, rows]))
 
 
 def dump_page(page: ProjectPage) -> bytes:
     """The compact form; `load_page` reads it."""
     rows = [_row(file) for file in page.files]
-    return _json([PAGE_VERSION, page.project, rows])
+    return _json([PAGE_VERSION, page.project, page.quarantined, rows])
 
 
 def load_page(content: bytes) -> ProjectPage:
@@ -76,10 +79,11 @@ def load_page(content: bytes) -> ProjectPage:
         InvalidDerivation: anything else.
     """
     try:
-        version, project, rows = json.loads(content)
+        version, project, quarantined, rows = json.loads(content)
         if version != PAGE_VERSION:
             raise ValueError(f"version {version}")
-        return ProjectPage(project, tuple(_file(*row) for row in rows))
+        files = tuple(_file(*row) for row in rows)
+        return ProjectPage(project, files, quarantined)
     except (ValueError, TypeError) as error:
         raise InvalidDerivation("cached page", str(error)) from error
 

@@ -1,4 +1,4 @@
-"""Pages of the simple repository API: HTML (PEP 503) and JSON (PEP 691, 700, 714).
+"""Pages of the simple repository API: HTML (PEP 503) and JSON (PEP 691, 700, 714, 792).
 
 Rows that cannot be understood are left out, as one bad upload must not hide a
 project. A page that is no project page at all is an error.
@@ -20,6 +20,9 @@ ACCEPT: Final = (
     "application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"
 )
 """The header that asks for JSON first."""
+
+QUARANTINED: Final = "quarantined"
+"""The status of a project that must not be installed (PEP 792)."""
 
 MAX_PAGE_SIZE: Final = 64 * 1024 * 1024
 """Bytes; the largest projects' pages have a tenth of that."""
@@ -52,16 +55,17 @@ def parse_page(
     kind = content_type.partition(";")[0].strip().lower()
     start = content[:200].lstrip(b"\xef\xbb\xbf \t\r\n")
     if kind.endswith("json") or (not kind.endswith("html") and start[:1] == b"{"):
-        files = _json_files(content, url)
+        files, quarantined = _json_files(content, url)
     elif kind.endswith("html") or start[:1] == b"<":
-        files = _html_files(content, content_type, url)
+        files, quarantined = _html_files(content, content_type, url)
     else:
         reason = f"the answer is no project page, but {kind or 'of unknown type'}"
         raise NetworkError(url, reason, hint=_NOT_A_PROJECT)
-    return ProjectPage(project, files)
+    return ProjectPage(project, files, quarantined)
 
 
-def _json_files(content: bytes, url: str) -> tuple[ProjectFile, ...]:
+def _json_files(content: bytes, url: str) -> tuple[tuple[ProjectFile, ...], str | None]:
+    """The files of a page, and why the project is in quarantine, if it is."""
     import json
 
     try:
@@ -77,7 +81,15 @@ def _json_files(content: bytes, url: str) -> tuple[ProjectFile, ...]:
     if not isinstance(rows, list):
         raise NetworkError(url, "the page lists no files", hint=_NOT_A_PROJECT)
     found = (_json_file(row, url) for row in rows if isinstance(row, dict))
-    return tuple(file for file in found if file is not None)
+    files = tuple(file for file in found if file is not None)
+    return files, _quarantine(page.get("project-status"))
+
+
+def _quarantine(status: object) -> str | None:
+    if not isinstance(status, dict) or status.get("status") != QUARANTINED:
+        return None
+    reason = status.get("reason")
+    return reason if isinstance(reason, str) else ""
 
 
 def _json_file(row: dict[str, object], page_url: str) -> ProjectFile | None:
@@ -102,7 +114,9 @@ def _json_file(row: dict[str, object], page_url: str) -> ProjectFile | None:
     )
 
 
-def _html_files(content: bytes, content_type: str, url: str) -> tuple[ProjectFile, ...]:
+def _html_files(
+    content: bytes, content_type: str, url: str
+) -> tuple[tuple[ProjectFile, ...], str | None]:
     from fromager.derivations.index.anchors import read_anchors
 
     charset = re.search(r"charset=\"?([\w-]+)", content_type)
@@ -111,15 +125,18 @@ def _html_files(content: bytes, content_type: str, url: str) -> tuple[ProjectFil
     except LookupError:
         text = content.decode("utf-8", errors="replace")
     listing = read_anchors(text)
-    if listing.version is not None:
-        _check_version(listing.version, url)
+    stated = listing.meta.get("pypi:repository-version")
+    if stated is not None:
+        _check_version(stated, url)
     base = (_resolve(listing.base, url) if listing.base else None) or url
     found = (_html_file(attributes, label, base) for attributes, label in listing.links)
     files = tuple(file for file in found if file is not None)
     if not files and (listing.is_application or not listing.is_html):
         reason = "the answer is some web page, but no project page"
         raise NetworkError(url, reason, hint=_NOT_A_PROJECT)
-    return files
+    if listing.meta.get("pypi:project-status") != QUARANTINED:
+        return files, None
+    return files, listing.meta.get("pypi:project-status-reason", "")
 
 
 def _html_file(attributes: dict[str, str], label: str, base: str) -> ProjectFile | None:

@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from errno import ENOSPC
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from fromager.derivations.building.hooks import HookAnswer, HookStatus
 from fromager.derivations.building.scripts import runner_digest
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from packaging.version import Version
 
+    from fromager.derivations.building.hooks import Operation
     from fromager.derivations.building.sandbox import Stop
     from fromager.derivations.derivation import ResolvedDerivation
     from fromager.derivations.realising.arrangement import Arrangement
@@ -79,6 +80,14 @@ class MetadataRun(BackendRun):
     """A backend is asked for the metadata that its wheel would have."""
 
 
+@dataclass(frozen=True, slots=True)
+class RequiresRun(BackendRun):
+    """A backend is asked for its requirements, and for nothing else."""
+
+
+AnyRun: TypeAlias = WheelBuild | MetadataRun | RequiresRun
+
+
 class BuildLog:
     """A build's output: kept in a file, told as it comes, its end remembered."""
 
@@ -126,12 +135,12 @@ class BuildPlace:
 
     def make(
         self,
-        build: WheelBuild | MetadataRun,
+        build: AnyRun,
         steps: Steps,
         transaction: Transaction,
         resolved: ResolvedDerivation,
     ) -> Made:
-        """Build, check and normalise a wheel, or get its metadata; and add it.
+        """Build, check and normalise a wheel, or get what is asked for; and add it.
 
         What is small is built in memory; if that does not suffice, once more on disk.
 
@@ -146,7 +155,7 @@ class BuildPlace:
 
     def _make(
         self,
-        build: WheelBuild | MetadataRun,
+        build: AnyRun,
         steps: Steps,
         transaction: Transaction,
         resolved: ResolvedDerivation,
@@ -160,6 +169,8 @@ class BuildPlace:
             log = BuildLog(scratch.path / "log", build.subject, self.report)
             try:
                 answer = self._run(build, scratch.path, epoch, log)
+                if isinstance(build, RequiresRun):
+                    return self._answer(transaction, build, answer)
                 if answer.status is HookStatus.MORE:
                     with self.store.transaction() as alone:
                         self._claim_answer(alone, build, answer, steps, started)
@@ -203,7 +214,7 @@ class BuildPlace:
             build.arrangement.call(
                 BackendCall(
                     build.subject,
-                    "wheel" if isinstance(build, WheelBuild) else "metadata",
+                    _operation(build),
                     build.source.output,
                     build.environment.output,
                     build.accepted,
@@ -217,6 +228,13 @@ class BuildPlace:
             stop=self.stop,
         )
 
+    def _answer(
+        self, transaction: Transaction, build: BackendRun, answer: HookAnswer
+    ) -> Made:
+        content = json.dumps(sorted(answer.requires)).encode()
+        name = object_name(f"{build.subject}-requires.json")
+        return Made(transaction.add_bytes(content, name), build.arrangement.facts)
+
     def _claim_answer(
         self,
         transaction: Transaction,
@@ -228,10 +246,7 @@ class BuildPlace:
         """Register what the backend answered, as a derivation of its own."""
         if steps.known(build.question.key) is not None:
             return
-        content = json.dumps(sorted(answer.requires)).encode()
-        name = object_name(f"{build.subject}-requires.json")
-        output = transaction.add_bytes(content, name)
-        made = Made(output, build.arrangement.facts)
+        made = self._answer(transaction, build, answer)
         inputs = (build.source, build.environment)
         steps.claim(transaction, build.question, inputs, made, started)
 
@@ -252,6 +267,12 @@ class BuildPlace:
         name = object_name(f"{build.subject}-metadata")
         output = transaction.add_bytes(content, name)
         return Made(output, build.arrangement.facts)
+
+
+def _operation(build: BackendRun) -> Operation:
+    if isinstance(build, RequiresRun):
+        return "ask"
+    return "wheel" if isinstance(build, WheelBuild) else "metadata"
 
 
 def is_small(store: LocalStore, source: StorePath) -> bool:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from packaging.version import Version
 
     from fromager.derivations.realising.environments import Environments
-    from fromager.derivations.realising.knowledge import KnowledgeBase
+    from fromager.derivations.realising.resolutions import Resolutions
     from fromager.derivations.realising.steps import Step
     from fromager.derivations.realising.target import BuildPolicy, Target
     from fromager.derivations.resolution.candidate import Metadata, Release
@@ -71,7 +71,7 @@ class BuildEnvironments:
     """Makes environments for builds."""
 
     environments: Environments
-    knowledge: KnowledgeBase
+    resolutions: Resolutions
     target: Target
     policy: BuildPolicy
     tools: Toolmaker
@@ -98,7 +98,7 @@ class BuildEnvironments:
             with _needed_by(subject, f"{name}=={version}"):
                 return await self.tools.metadata(name, version, release, subject)
 
-        resolution = await self.knowledge.resolve(origin, request, ask)
+        resolution = await self.resolutions.of_environment(subject, request, ask)
         self.policy.check_prebuilt(resolution)
         layouts = await _all([self._layout(pin, subject) for pin in resolution.pins])
         step = await self.environments.environment(dict(layouts))

@@ -19,7 +19,7 @@ def downloaded_from(release: Release, name: str, effects: Effects) -> Release:
 
     What the index promised does not hold for another file.
     """
-    if effects.download_url is None or release.prebuilt:
+    if effects.download_url is None or release.prebuilt or release.locked:
         return release
     known = {"version": str(release.version), "canonicalized_name": name}
 

@@ -7,18 +7,20 @@ it at once, and the function is asked again, until it has an answer.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from fromager.derivations.errors import ResolutionError
 from fromager.derivations.index.releases import releases
 from fromager.derivations.realising.events import Noted, Resolved
+from fromager.derivations.realising.preferences import NO_PREFERENCES
 from fromager.derivations.resolution.candidate import (
     Knowledge,
     Metadata,
     ProjectReleases,
     Release,
 )
+from fromager.derivations.resolution.cutoff import NO_CUTOFFS
 from fromager.derivations.resolution.outcome import Impossible, Missing
 from fromager.derivations.resolution.outcome import Resolved as Resolution
 from fromager.derivations.resolution.resolver import Resolver
@@ -30,12 +32,13 @@ if TYPE_CHECKING:
 
     from fromager.derivations.index.client import IndexClient
     from fromager.derivations.index.page import ProjectPage
+    from fromager.derivations.realising.preferences import Preferences
+    from fromager.derivations.realising.resolutions import AskMetadata
     from fromager.derivations.realising.steps import Steps
+    from fromager.derivations.resolution.cutoff import Cutoffs
     from fromager.derivations.resolution.request import Request
     from fromager.store import Digest
 
-AskMetadata: TypeAlias = "Callable[[str, Version, Release], Awaitable[Metadata]]"
-"""Gives a release's metadata, by whatever it takes."""
 AskReleases: TypeAlias = "Callable[[], Awaitable[ProjectReleases]]"
 """Gives a project's releases, by whatever it takes; asked once."""
 
@@ -53,6 +56,10 @@ class KnowledgeBase:
     client: IndexClient
     adapt: Callable[[ProjectReleases, ProjectPage], ProjectReleases] = as_they_are
     """What is made of the releases that a page gives."""
+    cutoffs: Cutoffs = NO_CUTOFFS
+    """How new files may be, for every request."""
+    preferences: Preferences = NO_PREFERENCES
+    """What is taken rather than the newest version."""
 
     def __post_init__(self) -> None:
         self._resolver = Resolver()
@@ -61,24 +68,45 @@ class KnowledgeBase:
         self.metadata: dict[tuple[str, Version], Metadata] = {}
         self.page_digests: dict[str, Digest] = {}
         """By project, what the indexes said of it."""
+        self.indexes: dict[str, str] = {}
+        """By project, the address of the index that has it, without credentials; not
+        for what is found on a page or in a folder of links."""
         self.elsewhere: dict[str, AskReleases] = {}
         """Projects that no index is asked for, and what tells their releases."""
 
-    async def resolve(
+    async def of_request(
         self,
-        subject: str,
         request: Request,
         ask: AskMetadata,
         metadata: dict[tuple[str, Version], Metadata] | None = None,
     ) -> Resolution:
-        """One consistent set for a request.
-
-        `metadata` holds what `ask` gave; by default it is shared by all requests.
-
-        Raises:
-            ResolutionError: there is none; the message says why.
-        """
+        """See `Resolutions.of_request`."""
         known = self.metadata if metadata is None else metadata
+        preferred = replace(request, preferences=self.preferences.installed)
+        return await self._resolve("request", preferred, ask, known)
+
+    async def of_environment(
+        self, subject: str, request: Request, ask: AskMetadata
+    ) -> Resolution:
+        """See `Resolutions.of_environment`."""
+        preferred = replace(request, preferences=self.preferences.to_build(subject))
+        return await self._resolve(f"build of {subject}", preferred, ask, self.metadata)
+
+    def check_source(self, subject: str, source: Digest) -> None:
+        """See `Resolutions.check_source`: nothing is expected."""
+
+    def comes_from_place(self, name: str, version: Version) -> bool:
+        """See `Resolutions.comes_from_place`."""
+        return self.release(name, version).source is not None
+
+    async def _resolve(
+        self,
+        subject: str,
+        request: Request,
+        ask: AskMetadata,
+        known: dict[tuple[str, Version], Metadata],
+    ) -> Resolution:
+        request = replace(request, cutoffs=self.cutoffs)
         while True:
             outcome = self._resolver.resolve(request, Knowledge(self._projects, known))
             match outcome:
@@ -146,7 +174,13 @@ class KnowledgeBase:
             cached = self.client.lookup(name)
             if cached is None:
                 return None
-            return self.adapt(project_releases(cached.page), cached.page)
+            index, _, last = cached.url.rstrip("/").rpartition("/")
+            if last == name:
+                self.indexes[name] = f"{index}/"
+            found = project_releases(cached.page)
+            if self.cutoffs.may_be_undated(cached.url):
+                found = replace(found, undated=True)
+            return self.adapt(found, cached.page)
 
         self._projects[name] = await self.steps.in_thread(look_up, network=True)
         seen = self.client.peek(name)
@@ -182,4 +216,4 @@ def project_releases(page: ProjectPage) -> ProjectReleases:
                 size=sdist.size,
             )
         )
-    return ProjectReleases(page.project, tuple(found))
+    return ProjectReleases(page.project, tuple(found), quarantined=page.quarantined)

@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from fromager.derivations.locking.writing import format_lock
 from fromager.derivations.realising.request import Realised, RealisedWheel
 from fromager.store import Digest, InvalidRecord, blob_digest
 
@@ -129,6 +130,8 @@ def plan_key(request: RealiseRequest, basis: Sequence[str]) -> str:
         request.require_hashes,
         request.dependencies,
         request.prereleases,
+        request.cutoffs.signature,
+        None if request.lock is None else format_lock(request.lock),
         list(basis),
     ]
     return blob_digest(json.dumps(value).encode()).hex

@@ -16,13 +16,20 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from fromager.derivations.errors import BuildCycle, BuildError, SourceError
 from fromager.derivations.realising import instantiate
 from fromager.derivations.realising.arrangement import Arrangement, arrange
-from fromager.derivations.realising.build import BuildPlace, MetadataRun, WheelBuild
+from fromager.derivations.realising.attempt import Attempt, BuiltWheel, Work
+from fromager.derivations.realising.build import (
+    AnyRun,
+    BuildPlace,
+    MetadataRun,
+    RequiresRun,
+    WheelBuild,
+)
 from fromager.derivations.realising.build_environments import (
-    BuildEnvironment,
     BuildEnvironments,
 )
 from fromager.derivations.realising.events import Noted
 from fromager.derivations.realising.goals import WaitGraph
+from fromager.derivations.realising.plan import Plan
 from fromager.derivations.realising.prebuilt import Prebuilt
 from fromager.derivations.realising.steps import Postponed, Step, Steps
 from fromager.derivations.realising.wheel_file import wheel_file, wheel_metadata
@@ -31,14 +38,14 @@ from fromager.derivations.sources.project import build_system
 from fromager.derivations.versions import NORMALISATION_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from packaging.version import Version
 
     from fromager.derivations.customisation.effects import Effects
     from fromager.derivations.derivation import Derivation, ResolvedDerivation
     from fromager.derivations.realising.environments import Environments
-    from fromager.derivations.realising.knowledge import KnowledgeBase
+    from fromager.derivations.realising.resolutions import Resolutions
     from fromager.derivations.realising.sources import Sources
     from fromager.derivations.realising.target import BuildPolicy, Target
     from fromager.derivations.resolution.candidate import Release
@@ -48,44 +55,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MOST_ROUNDS: Final = 4
 """How often a backend may ask for more, environment by environment."""
-
-
-@dataclass(frozen=True, slots=True)
-class BuiltWheel:
-    """A release's wheel."""
-
-    name: str
-    version: Version
-    step: Step
-    filename: str
-    metadata: Metadata
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """What a backend is to do something with."""
-
-    subject: str
-    name: str
-    release: Release
-    source: Step
-    effects: Effects
-
-
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    """A source and the environment in which it may be built."""
-
-    subject: str
-    source: Step
-    environment: BuildEnvironment
-    arrangement: Arrangement
-    asked: tuple[Digest, ...]
-    """Keys of the questions that were answered in smaller environments."""
-
-    @property
-    def inputs(self) -> tuple[Step, ...]:
-        return (self.source, self.environment.step)
 
 
 def static_needs(static: StaticMetadata) -> Metadata:
@@ -102,11 +71,13 @@ class Packages:
     steps: Steps
     sources: Sources
     environments: Environments
-    knowledge: KnowledgeBase
+    resolutions: Resolutions
     target: Target
     policy: BuildPolicy
 
     def __post_init__(self) -> None:
+        self.plans: dict[str, Plan] = {}
+        """What releases are made from, by `name==version`, as far as that is known."""
         self._tasks: dict[str, asyncio.Task[BuiltWheel]] = {}
         self._waits: WaitGraph[str] = WaitGraph()
         self._place = BuildPlace(
@@ -117,7 +88,7 @@ class Packages:
             self.steps.stop,
         )
         self._rooms = BuildEnvironments(
-            self.environments, self.knowledge, self.target, self.policy, self
+            self.environments, self.resolutions, self.target, self.policy, self
         )
 
     async def wheel(
@@ -146,6 +117,15 @@ class Packages:
             return static_needs(static)
         return (await self.wheel(name, version, release, needed_by)).metadata
 
+    @property
+    def built(self) -> Mapping[str, BuiltWheel]:
+        """The wheels that were made so far, by `name==version`."""
+        return {
+            subject: task.result()
+            for subject, task in self._tasks.items()
+            if task.done() and not task.cancelled() and task.exception() is None
+        }
+
     async def prepare(self, name: str, version: Version, release: Release) -> None:
         """Make the first environment that a release is built in, and no more.
 
@@ -171,10 +151,10 @@ class Packages:
             BuildError: its backend does not tell.
         """
 
-        async def ask(attempt: _Attempt, accepted: tuple[str, ...]) -> bytes:
+        async def ask(attempt: Attempt, accepted: tuple[str, ...]) -> bytes:
             return await self._described(attempt, accepted)
 
-        work = _Work(subject, subject, release, source, effects)
+        work = Work(subject, subject, release, source, effects)
         return await self._with_backend(work, ask)
 
     async def _wait(self, waiter: str | None, goal: str, work: asyncio.Task[T]) -> T:
@@ -194,19 +174,31 @@ class Packages:
     ) -> BuiltWheel:
         if release.prebuilt:
             return await self._prebuilt(subject, name, version, release)
-        source = await self.sources.tree(name, version, release)
-        effects = self.sources.effects(name, version, release)
 
-        async def build(attempt: _Attempt, accepted: tuple[str, ...]) -> BuiltWheel:
+        async def build(attempt: Attempt, accepted: tuple[str, ...]) -> BuiltWheel:
             return await self._built(name, version, attempt, accepted)
 
-        work = _Work(subject, name, release, source, effects)
-        return await self._with_backend(work, build)
+        return await self._with_backend(await self._work(name, version, release), build)
+
+    async def plan(self, name: str, version: Version, release: Release) -> None:
+        """Find out what a release is built with, without building it."""
+        if release.prebuilt or f"{name}=={version}" in self._tasks:
+            await self.wheel(name, version, release, None)
+        else:
+            work = await self._work(name, version, release)
+            await self._with_backend(work, self._asked)
+
+    async def _work(self, name: str, version: Version, release: Release) -> Work:
+        subject = f"{name}=={version}"
+        source = await self.sources.tree(name, version, release)
+        self.resolutions.check_source(subject, source.realisation.output_digest)
+        effects = self.sources.effects(name, version, release)
+        return Work(subject, name, release, source, effects)
 
     async def _with_backend(
         self,
-        work: _Work,
-        do: Callable[[_Attempt, tuple[str, ...]], Awaitable[T]],
+        work: Work,
+        do: Callable[[Attempt, tuple[str, ...]], Awaitable[T]],
     ) -> T:
         """What `do` gives, in an environment that holds all the backend asks for."""
         subject, source = work.subject, work.source
@@ -215,7 +207,10 @@ class Packages:
         asked: tuple[Digest, ...] = ()
         for _ in range(MOST_ROUNDS):
             environment = await self._rooms.environment(subject, required)
-            attempt = _Attempt(subject, source, environment, arrangement, asked)
+            self.plans[subject] = Plan.of_source(
+                work.name, work.release, source, environment.versions
+            )
+            attempt = Attempt(subject, source, environment, arrangement, asked)
             asked = (*asked, self._question(attempt).key)
             answer = self._remembered_answer(attempt)
             if answer is None or self._rooms.has(environment, answer, subject):
@@ -236,6 +231,7 @@ class Packages:
         text = f"not built, but taken from {release.url.partition('#')[0]}"
         self.steps.report(Noted(subject, text))
         file = await self.sources.archive(release)
+        self.plans[subject] = Plan(name, release, file.derivation)
         step = await Prebuilt(self.steps).wheel(name, version, release, file)
         return await self._finished(name, version, step)
 
@@ -255,7 +251,7 @@ class Packages:
             raise SourceError(text, hint=error.hint) from error
         return (*system.requires, *effects.build_requires)
 
-    async def _arrangement(self, work: _Work) -> Arrangement:
+    async def _arrangement(self, work: Work) -> Arrangement:
         for each in work.effects.unused:
             text = f"{each.origin}: {each.setting} has no effect"
             self.steps.report(Noted(work.subject, text))
@@ -272,24 +268,44 @@ class Packages:
             )
         )
 
-    def _remembered_answer(self, attempt: _Attempt) -> tuple[str, ...] | None:
+    def _remembered_answer(self, attempt: Attempt) -> tuple[str, ...] | None:
         """What the backend answered before in this environment, if it was asked."""
         found = self.steps.known(self._question(attempt).key)
         if found is None:
             return None
         return tuple(json.loads(self.steps.store.read_file(found.output, None)))
 
-    def _question(self, attempt: _Attempt) -> ResolvedDerivation:
-        derivation = instantiate.requires(
+    def _question(self, attempt: Attempt) -> ResolvedDerivation:
+        return self.steps.resolve(self._asking(attempt), attempt.inputs)
+
+    def _asking(self, attempt: Attempt) -> Derivation:
+        return instantiate.requires(
             attempt.subject,
             attempt.source.derivation,
             attempt.environment.step.derivation,
             attempt.arrangement.options(self.target, self._place.runner),
         )
-        return self.steps.resolve(derivation, attempt.inputs)
+
+    async def _asked(self, attempt: Attempt, accepted: tuple[str, ...]) -> None:
+        """Nothing, if the backend asks for nothing but what is `accepted`."""
+        if self._remembered_answer(attempt) is not None:
+            return
+        run = RequiresRun(
+            attempt.subject,
+            attempt.source,
+            attempt.environment.step,
+            accepted,
+            self._question(attempt),
+            attempt.arrangement,
+            attempt.asked,
+        )
+        await self._run(self._asking(attempt), attempt, run)
+        answer = self._remembered_answer(attempt) or ()
+        if not self._rooms.has(attempt.environment, answer, attempt.subject):
+            raise Postponed(answer)
 
     async def _built(
-        self, name: str, version: Version, attempt: _Attempt, accepted: tuple[str, ...]
+        self, name: str, version: Version, attempt: Attempt, accepted: tuple[str, ...]
     ) -> BuiltWheel:
         """The wheel, if the backend asks for nothing but what is `accepted`."""
         derivation = instantiate.wheel(
@@ -314,7 +330,7 @@ class Packages:
             name, version, await self._run(derivation, attempt, build)
         )
 
-    async def _described(self, attempt: _Attempt, accepted: tuple[str, ...]) -> bytes:
+    async def _described(self, attempt: Attempt, accepted: tuple[str, ...]) -> bytes:
         """The metadata, if the backend asks for nothing but what is `accepted`."""
         derivation = instantiate.metadata(
             attempt.subject,
@@ -334,9 +350,7 @@ class Packages:
         step = await self._run(derivation, attempt, run)
         return self.steps.store.read_file(step.output, None)
 
-    async def _run(
-        self, derivation: Derivation, attempt: _Attempt, run: WheelBuild | MetadataRun
-    ) -> Step:
+    async def _run(self, derivation: Derivation, attempt: Attempt, run: AnyRun) -> Step:
         return await self.steps.step(
             derivation,
             attempt.inputs,

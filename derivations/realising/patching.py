@@ -89,7 +89,7 @@ class SourceTrees:
             knowledge = KnowledgeBase(steps, self.client)
             given = (GivenRequirement(requirement, "request"),)
             request = Request(given, self.interpreter.marker_environment)
-            resolution = await knowledge.resolve("request", request, _no_needs, {})
+            resolution = await knowledge.of_request(request, _no_needs, {})
             pin = next(pin for pin in resolution.pins if pin.name == name)
             adapted = _Adapted(self.customisation, adapt)
             sources = Sources(steps, self.client, adapted, self.limits)

@@ -43,9 +43,9 @@ def with_prebuilt(
         return project
     ranks = {tag: rank for rank, tag in enumerate(tags)}
     wheels = _best(page, ranks)
-    return ProjectReleases(
-        project.name,
-        tuple(
+    return replace(
+        project,
+        releases=tuple(
             _prebuilt(release, wheels.get(release.version))
             if customisation.effects(project.name, release.version).prebuilt
             else release

@@ -4,77 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from packaging.utils import canonicalize_name
-
-from fromager.derivations.errors import (
-    BuildError,
-    DerivationError,
-    InputError,
-    ResolutionError,
-    Stopped,
-)
-from fromager.derivations.realising.checkouts import Checkouts
-from fromager.derivations.realising.direct import DirectSources, without_places
-from fromager.derivations.realising.environments import Environments
-from fromager.derivations.realising.events import Noted
-from fromager.derivations.realising.knowledge import KnowledgeBase
-from fromager.derivations.realising.packages import BuiltWheel, Packages, static_needs
-from fromager.derivations.realising.prebuilt import with_prebuilt
-from fromager.derivations.realising.request import Realised, RealisedWheel
-from fromager.derivations.realising.sources import Sources
-from fromager.derivations.realising.tagged import TaggedProjects
-from fromager.derivations.resolution.candidate import Metadata
-from fromager.derivations.resolution.request import Prereleases, Request
+from fromager.derivations.realising.preferences import NO_PREFERENCES
+from fromager.derivations.realising.run import Means, Run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from packaging.markers import Marker
-    from packaging.specifiers import SpecifierSet
-    from packaging.version import Version
-
-    from fromager.derivations.customisation.customisation import Customisation
-    from fromager.derivations.index.client import IndexClient
-    from fromager.derivations.index.page import ProjectPage
-    from fromager.derivations.interpreter import Interpreter
-    from fromager.derivations.realising.request import RealiseRequest
+    from fromager.derivations.realising.lock_making import Planned
+    from fromager.derivations.realising.preferences import Preferences
+    from fromager.derivations.realising.request import Realised, RealiseRequest
     from fromager.derivations.realising.steps import Steps
-    from fromager.derivations.realising.target import BuildPolicy, Target
-    from fromager.derivations.resolution.candidate import ProjectReleases, Release
-    from fromager.derivations.resolution.outcome import Pin
-    from fromager.derivations.resolution.outcome import Resolved as Resolution
-    from fromager.derivations.resolution.request import GivenRequirement
-    from fromager.derivations.sources.members import Limits
-    from fromager.derivations.sources.opening import Repositories
     from fromager.store import Digest
-
-REQUEST: Final = "request"
-"""Who waits for what must be known before versions are settled."""
-
-MOST_CORRECTIONS: Final = 20
-"""How often built wheels may contradict what was resolved upon."""
 
 
 @dataclass(frozen=True)
-class Realiser:
+class Realiser(Means):
     """Realises one request after the other with the same means."""
-
-    client: IndexClient
-    interpreter: Interpreter
-    find_target: Callable[[], Target]
-    """Gives the target; called once, in a thread, while versions are looked up: to
-    look at a whole machine takes a while."""
-    policy: BuildPolicy
-    customisation: Customisation
-    limits: Limits
-    keep_going: bool = False
-    repositories: Repositories | None = None
-    """Fetches repositories, and tells their tags; None where none can be asked."""
-    refresh: bool = False
-    """Whether files that were trusted at first sight are looked at anew."""
 
     def realise(
         self, request: RealiseRequest, steps: Steps
@@ -86,293 +33,23 @@ class Realiser:
             BuildError: something could not be built (the first such error; with
                 `keep_going` they are in the result instead).
         """
-        run = _Run(self, request, steps)
-        return asyncio.run(run.realise()), run.knowledge.page_digests
+        run = Run(self, request, steps)
+        return asyncio.run(run.realise()), run.resolutions.page_digests
 
+    def plan(
+        self,
+        request: RealiseRequest,
+        steps: Steps,
+        preferences: Preferences = NO_PREFERENCES,
+    ) -> Planned:
+        """What a request comes to: versions, and what each is built with.
 
-class _Run:
-    """One request being realised."""
+        Backends are asked, so what they are built with is built; what was asked for
+        is not, unless nothing else tells what it needs.
 
-    def __init__(self, means: Realiser, request: RealiseRequest, steps: Steps) -> None:
-        self._request, self._steps = request, steps
-        self._keep_going = means.keep_going
-        self._means, self._interpreter = means, means.interpreter
-        self.knowledge = KnowledgeBase(steps, means.client, self._adapted)
-        places = means.repositories
-        git = None if places is None else places.git
-        self._checkouts = Checkouts(steps, git, means.limits)
-        self._sources = Sources(
-            steps,
-            means.client,
-            means.customisation,
-            means.limits,
-            self._checkouts,
-            means.refresh,
-        )
-        self._given: tuple[GivenRequirement, ...] = request.requirements
-        self._fixed: frozenset[str] = frozenset()
-        self._begun: dict[str, asyncio.Task[None]] = {}
-        self._exact = frozenset(
-            canonicalize_name(given.requirement.name)
-            for given in request.requirements
-            if _is_exact(given.requirement.specifier)
-        )
-
-    async def realise(self) -> Realised:
-        """All wheels of the request, resolved again whenever a wheel demands it."""
-        self._steps.begin()
-        self._tell_what_is_left_out()
-        self._packages = asyncio.create_task(self._make_packages())
-        try:
-            await self._look_at_places()
-            for _ in range(MOST_CORRECTIONS):
-                resolution = await self._resolve()
-                self._check_hashes(resolution)
-                self._means.policy.check_prebuilt(resolution)
-                built = await self._build(resolution)
-                if not self._contradictions(built):
-                    return self._result(resolution, built)
-            raise ResolutionError(
-                "built wheels contradict their sources again and again"
-            )
-        except BaseException:
-            self._steps.stop.set()
-            raise
-        finally:
-            await self._steps.end()
-
-    async def _make_packages(self) -> Packages:
-        target = await self._steps.in_thread(self._means.find_target)
-        return Packages(
-            self._steps,
-            self._sources,
-            Environments(self._steps, target),
-            self.knowledge,
-            target,
-            self._means.policy,
-        )
-
-    def _tell_what_is_left_out(self) -> None:
-        rows = [(str(g.requirement), g.requirement.marker) for g in self._given]
-        rows += [(str(given), given.marker) for given in self._request.direct]
-        for text, marker in rows:
-            if not self._applies(marker):
-                why = "left out, since its marker does not hold for the interpreter"
-                self._steps.report(Noted(text, why))
-
-    def _applies(self, marker: Marker | None) -> bool:
-        markers = dict(self._interpreter.marker_environment)
-        return marker is None or marker.evaluate(markers | {"extra": ""})
-
-    async def _look_at_places(self) -> None:
-        """Find out what lies where requirements say themselves, before all else."""
-        request = self._request
-        tagged = TaggedProjects(self._steps, self._means.repositories)
-        for name, rule in request.tag_rules:
-            self.knowledge.elsewhere[name] = partial(tagged.releases, name, rule)
-        direct = [each for each in request.direct if self._applies(each.marker)]
-        limits = [
-            each for each in request.direct_constraints if self._applies(each.marker)
-        ]
-        if not direct and not limits:
-            return
-
-        async def packages() -> Packages:
-            return await self._packages
-
-        places = DirectSources(
-            self._sources,
-            self._checkouts,
-            self.knowledge,
-            packages,
-            self._interpreter.marker_environment,
-        )
-        found = await places.gather(direct, dependencies=request.dependencies)
-        places.limit(limits)
-        self._fixed = places.fixed
-        self._given = (*request.requirements, *found)
-
-    async def _resolve(self) -> Resolution:
-        request = self._request
-        wanted = Request(
-            self._given,
-            self._interpreter.marker_environment,
-            constraints=request.constraints,
-            prereleases=(
-                Prereleases.ALLOW if request.prereleases else Prereleases.IF_NECESSARY
-            ),
-            hashes={name: frozenset(digests) for name, digests in request.hashes},
-        )
-        if request.dependencies:
-            return await self.knowledge.resolve("request", wanted, self._metadata)
-        return await self.knowledge.resolve("request", wanted, _needs_nothing, {})
-
-    def _check_hashes(self, resolution: Resolution) -> None:
-        """What a file of hashes does not name could be replaced by anybody."""
-        promised = {name for name, _ in self._request.hashes} | self._fixed
-        for pin in resolution.pins:
-            if self._request.require_hashes and pin.name not in promised:
-                raise InputError(
-                    f"{pin.name}=={pin.version} is needed, and no hash is given for it",
-                    hint="Give hashes for everything that is needed, or for nothing",
-                )
-
-    def _adapted(self, releases: ProjectReleases, page: ProjectPage) -> ProjectReleases:
-        tags = self._interpreter.tags
-        return with_prebuilt(releases, page, self._means.customisation, tags)
-
-    async def _metadata(
-        self, name: str, version: Version, release: Release
-    ) -> Metadata:
-        if name not in self._begun:
-            self._begun[name] = asyncio.create_task(self._begin(name, version, release))
-        try:
-            # Who waits for this is the request: it goes before what nobody waits for.
-            static = await self._sources.metadata(name, version, release)
-            if static is not None:
-                return static_needs(static)
-            packages = await self._packages
-            built = await packages.wheel(name, version, release, REQUEST)
-            return built.metadata
-        except DerivationError as error:
-            if isinstance(error, Stopped) or not self._keep_going:
-                raise
-            # What it needs is not known. It fails again when it is built, and what
-            # else was asked for is built all the same.
-            return Metadata()
-
-    async def _begin(self, name: str, version: Version, release: Release) -> None:
-        """Work on a release while versions are being settled, where nothing else waits.
-
-        The version that is looked at first is mostly the one that is chosen, so what
-        it is built with is made. One that was asked for exactly is in every answer:
-        it is built. If this fails, it fails again when it is its turn.
+        Raises:
+            ResolutionError: no versions fit.
+            BuildError: a backend gave no answer, or one of the tools was not built.
         """
-        packages = await self._packages
-        if name in self._exact:
-            await packages.wheel(name, version, release, None)
-        else:
-            await packages.prepare(name, version, release)
-
-    async def _build(
-        self, resolution: Resolution
-    ) -> dict[str, BuiltWheel | BaseException]:
-        packages = await self._packages
-
-        async def build(pin: Pin) -> BuiltWheel:
-            try:
-                return await packages.wheel(pin.name, pin.version, pin.release, None)
-            except DerivationError as error:
-                way = self._way_to(pin, resolution)
-                if len(way) > 1:
-                    error.add_note(" needs ".join(way))
-                raise
-
-        tasks = [asyncio.create_task(build(pin)) for pin in resolution.pins]
-        if tasks and not self._keep_going:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-            for task in done:
-                task.result()
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-        return {
-            pin.name: result
-            for pin, result in zip(resolution.pins, results, strict=True)
-        }
-
-    def _way_to(self, wanted: Pin, resolution: Resolution) -> tuple[str, ...]:
-        """Why a release is in the set: from what was asked for, along what needs it."""
-        pins = {pin.name: pin for pin in resolution.pins}
-        asked = sorted(
-            canonicalize_name(given.requirement.name) for given in self._given
-        )
-        ways: list[tuple[Pin, ...]] = [(pins[name],) for name in asked if name in pins]
-        seen = {way[0].name for way in ways}
-        for way in ways:
-            if way[-1].name == wanted.name:
-                return tuple(f"{pin.name}=={pin.version}" for pin in way)
-            for name in way[-1].dependencies:
-                if name not in seen:
-                    seen.add(name)
-                    ways.append((*way, pins[name]))
-        return ()
-
-    def _contradictions(self, built: dict[str, BuiltWheel | BaseException]) -> bool:
-        """Whether a wheel needs something else than what was resolved upon.
-
-        The wheel is believed from then on.
-        """
-        if not self._request.dependencies:
-            return False
-        found = False
-        for result in built.values():
-            if not isinstance(result, BuiltWheel):
-                continue
-            key = (result.name, result.version)
-            believed = self.knowledge.metadata.get(key)
-            needs = result.metadata
-            if self.knowledge.release(*key).source is not None:
-                needs = without_places(needs)
-            if believed is None or _same_needs(believed, needs):
-                continue
-            self.knowledge.metadata[key] = needs
-            text = "its wheel needs something else than its source promised"
-            self._steps.report(Noted(f"{result.name}=={result.version}", text))
-            found = True
-        return found
-
-    def _result(
-        self, resolution: Resolution, built: dict[str, BuiltWheel | BaseException]
-    ) -> Realised:
-        asked = {canonicalize_name(given.requirement.name) for given in self._given}
-        failures = _root_causes(
-            [result for result in built.values() if isinstance(result, Exception)]
-        )
-        wheels = [
-            RealisedWheel(
-                pin.name,
-                pin.version,
-                result.filename,
-                pin.name in asked,
-                pin.dependencies,
-                result.step.realisation,
-            )
-            for pin in resolution.pins
-            if isinstance(result := built[pin.name], BuiltWheel)
-        ]
-        return Realised(tuple(wheels), failures, self._steps.done)
-
-
-def _is_exact(specifiers: SpecifierSet) -> bool:
-    """Whether one version is demanded (PEP 440)."""
-    return any(
-        each.operator in ("==", "===") and not each.version.endswith(".*")
-        for each in specifiers
-    )
-
-
-async def _needs_nothing(name: str, version: Version, release: Release) -> Metadata:
-    return Metadata()
-
-
-def _same_needs(a: Metadata, b: Metadata) -> bool:
-    """Whether two metadata demand the same, in whatever order and spelling."""
-    return {str(r) for r in a.requires_dist} == {str(r) for r in b.requires_dist} and (
-        a.requires_python or ""
-    ) == (b.requires_python or "")
-
-
-def _root_causes(errors: list[Exception]) -> tuple[Exception, ...]:
-    """The errors that others come from first, each once."""
-    causes: dict[int, Exception] = {}
-    consequences: dict[int, Exception] = {}
-    for error in errors:
-        cause: BaseException = error
-        while isinstance(cause, BuildError) and isinstance(cause.__cause__, Exception):
-            if not isinstance(cause.__cause__, BuildError):
-                break
-            cause = cause.__cause__
-        if isinstance(cause, Exception):
-            causes[id(cause)] = cause
-        if cause is not error:
-            consequences[id(error)] = error
-    return (*causes.values(), *consequences.values())
+        run = Run(self, request, steps, preferences)
+        return asyncio.run(run.plan())

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from fromager.derivations.resolution.cutoff import NO_CUTOFFS
+
 if TYPE_CHECKING:
     from packaging.version import Version
 
     from fromager.derivations.index.address import Login
+    from fromager.derivations.locking.lock import Lock
+    from fromager.derivations.resolution.cutoff import Cutoffs
     from fromager.derivations.resolution.request import GivenRequirement
     from fromager.derivations.sources.direct import DirectRequirement
     from fromager.derivations.sources.tag_rules import TagRule
@@ -35,6 +39,10 @@ class RealiseRequest:
     dependencies: bool = True
     """False: only what was asked for is built, not what it needs at run time."""
     prereleases: bool = False
+    cutoffs: Cutoffs = NO_CUTOFFS
+    """How new files may be, those of build requirements too."""
+    lock: Lock | None = None
+    """Where all versions and hashes are taken from; no index is asked then."""
 
     @property
     def logins(self) -> tuple[Login, ...]:

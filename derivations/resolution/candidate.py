@@ -46,6 +46,8 @@ class Release:
     """The version has wheels only. It is never chosen, but named in explanations."""
     prebuilt: bool = False
     """The file is a wheel that is taken as it is, since settings ask for that."""
+    locked: bool = False
+    """A lock says that it is this file, and where it is."""
     source: DirectSource | None = None
     """Where it is taken from, if not from an index; one that is fixed, or a folder."""
     variables: tuple[tuple[str, str], ...] = ()
@@ -60,6 +62,11 @@ class ProjectReleases:
     releases: tuple[Release, ...]
     place: str | None = None
     """Where it is taken from, and who said so, if not from an index."""
+    undated: bool = False
+    """Whether its files may be used where a cut-off counts, but no time is known."""
+    quarantined: str | None = None
+    """Why the index holds it back (PEP 792), empty where it does not say; None: it
+    does not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ from fromager.derivations.resolution.request import Prereleases
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime
 
     from packaging.version import Version
 
     from fromager.derivations.resolution.candidate import ProjectReleases, Release
+    from fromager.derivations.resolution.cutoff import Cutoff
     from fromager.derivations.resolution.demand import Demand
 
 _GRAVITY: Final = {kind: rank for rank, kind in enumerate(RefusalKind)}
@@ -29,7 +29,7 @@ class Policy:
 
     python: str
     """The target's version: `3.12.1`."""
-    exclude_newer: datetime | None
+    cutoffs: tuple[Cutoff, ...]
     hashes: frozenset[str] | None
 
 
@@ -42,7 +42,7 @@ class Catalogue:
             files.setdefault(release.version, []).append(release)
         usable: list[Release] = []
         refusals: list[Refusal] = []
-        judge = _Judge(policy)
+        judge = _Judge(policy, project)
         for version in sorted(files, reverse=True):
             verdict = judge.best(files[version])
             if isinstance(verdict, Refusal):
@@ -107,8 +107,8 @@ class Catalogue:
 class _Judge:
     """Applies a policy to files; each Requires-Python is parsed once."""
 
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
+    def __init__(self, policy: Policy, project: ProjectReleases) -> None:
+        self._policy, self._project = policy, project
         self._pythons: dict[str, bool | None] = {}
 
     def best(self, files: Sequence[Release]) -> Release | Refusal:
@@ -127,6 +127,8 @@ class _Judge:
 
     def _refusal(self, release: Release) -> Refusal | None:
         version, policy = release.version, self._policy
+        if (reason := self._project.quarantined) is not None:
+            return Refusal(version, RefusalKind.QUARANTINED, reason)
         if release.wheel_only:
             return Refusal(version, RefusalKind.WHEEL_ONLY, "")
         if release.requires_python:
@@ -136,12 +138,16 @@ class _Judge:
                 return Refusal(version, RefusalKind.INVALID, detail)
             if not fits:
                 return Refusal(version, RefusalKind.PYTHON, release.requires_python)
-        if policy.exclude_newer is not None and release.source is None:
+        for cutoff in policy.cutoffs:
+            if version in cutoff.exempt or release.source is not None:
+                continue
             if release.upload_time is None:
-                return Refusal(version, RefusalKind.UPLOAD_TIME_UNKNOWN, "")
-            if release.upload_time > policy.exclude_newer:
-                when = policy.exclude_newer.isoformat(sep=" ", timespec="minutes")
-                return Refusal(version, RefusalKind.TOO_NEW, when)
+                if not self._project.undated:
+                    return Refusal(version, RefusalKind.UPLOAD_TIME_UNKNOWN, "")
+            elif release.upload_time > cutoff.moment:
+                is_age = cutoff.days is not None
+                kind = RefusalKind.TOO_YOUNG if is_age else RefusalKind.TOO_NEW
+                return Refusal(version, kind, cutoff.detail)
         if policy.hashes is not None and release.sha256 not in policy.hashes:
             return Refusal(version, RefusalKind.HASH, release.filename)
         return None

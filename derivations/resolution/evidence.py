@@ -87,6 +87,11 @@ class Evidence:
         catalogue = self.search.known(name)
         return [] if catalogue is None else catalogue.versions(chosen)
 
+    def quarantined(self, name: str) -> str | None:
+        """Why its index holds a project back; None if it does not."""
+        catalogue = self.search.known(name)
+        return None if catalogue is None else catalogue.project.quarantined
+
     def existing(self, name: str) -> list[Version]:
         """All versions of a project, usable or not, newest first."""
         catalogue = self.search.known(name)

@@ -24,6 +24,7 @@ from fromager.derivations.resolution.remedy import remedy
 from fromager.derivations.resolution.wording import (
     clause,
     listed,
+    quarantine_text,
     reason_text,
     refusal_sentences,
     versions_text,
@@ -136,7 +137,12 @@ def _fate(evidence: Evidence, deadlock: Deadlock) -> Iterator[str]:
     texts = [demand.text for demand in deadlock.demands if demand.text]
     existing = evidence.existing(name)
     if not existing:
-        yield f"{name} has no releases"
+        reason = evidence.quarantined(name)
+        yield (
+            f"{name} has no releases"
+            if reason is None
+            else f"{name} is {quarantine_text(reason)}"
+        )
     elif texts:
         newest = [str(version) for version in existing[:_NEWEST]]
         older = len(existing) - len(newest)

@@ -17,10 +17,12 @@ class RefusalKind(Enum):
     YANKED = "yanked"
     HASH = "hash"
     TOO_NEW = "too new"
+    TOO_YOUNG = "too young"
     UPLOAD_TIME_UNKNOWN = "upload time unknown"
     PYTHON = "python"
     INVALID = "invalid"
     WHEEL_ONLY = "wheel only"
+    QUARANTINED = "quarantined"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,5 +32,5 @@ class Refusal:
     version: Version
     kind: RefusalKind
     detail: str
-    """The reason for a yank, the Pythons, the cut-off date; for what is invalid a
-    clause whose subject is the release."""
+    """The reason for a yank or a quarantine, the Pythons, the cut-off date or the age;
+    for what is invalid a clause whose subject is the release."""

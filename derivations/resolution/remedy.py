@@ -26,6 +26,8 @@ def remedy(evidence: Evidence) -> str | None:
         names = listed(evidence.unknown)
         return f"Check the name {names}, or use an index that has it"
     for deadlock in evidence.deadlocks:
+        if evidence.quarantined(deadlock.name) is not None:
+            return _without(deadlock.name)
         if deadlock.refusals:
             newest = deadlock.refusals[0]
             return _for_refusal(
@@ -54,6 +56,10 @@ def _either(demands: Sequence[Demand]) -> str:
     return f"{', '.join(head)} or {last}" if head else last
 
 
+def _without(name: str) -> str:
+    return f"Do without {name} until its index has looked into it"
+
+
 def _for_refusal(name: str, version: Version, kind: RefusalKind, detail: str) -> str:
     match kind:
         case RefusalKind.PRERELEASE:
@@ -64,8 +70,14 @@ def _for_refusal(name: str, version: Version, kind: RefusalKind, detail: str) ->
             return f"Use Python {detail}, or require another version of {name}"
         case RefusalKind.WHEEL_ONLY:
             return f"Require a version of {name} that has a source distribution"
-        case RefusalKind.TOO_NEW | RefusalKind.UPLOAD_TIME_UNKNOWN:
-            return "Use a later cut-off date, or none"
+        case RefusalKind.TOO_NEW:
+            return f"Use a later cut-off date, or one of its own for {name}"
+        case RefusalKind.TOO_YOUNG:
+            return f"Wait, set a lower age for {name}, or require {name}=={version}"
+        case RefusalKind.UPLOAD_TIME_UNKNOWN:
+            return "Use an index that tells upload times, or allow this one not to"
+        case RefusalKind.QUARANTINED:
+            return _without(name)
         case RefusalKind.HASH:
             return f"Add the hash of {name} {version} if its sdist is meant"
         case RefusalKind.INVALID:

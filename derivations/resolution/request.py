@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from fromager.derivations.resolution.cutoff import NO_CUTOFFS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
     from packaging.requirements import Requirement
     from packaging.version import Version
+
+    from fromager.derivations.resolution.cutoff import Cutoffs
 
 
 class Prereleases(Enum):
@@ -42,7 +45,7 @@ class Request:
     constraints: tuple[GivenRequirement, ...] = ()
     """They narrow a project only once something requires it."""
     prereleases: Prereleases = Prereleases.IF_NECESSARY
-    exclude_newer: datetime | None = None
+    cutoffs: Cutoffs = NO_CUTOFFS
     """Files uploaded later are refused, and those whose time is unknown."""
     hashes: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """By project, the sha256 of the only files that may be used."""

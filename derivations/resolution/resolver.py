@@ -95,7 +95,8 @@ class Resolver:
             if name not in found:
                 project = knowledge.projects[name]
                 hashes = request.hashes.get(name)
-                policy = Policy(environment.python, request.exclude_newer, hashes)
+                cutoffs = request.cutoffs.of(name)
+                policy = Policy(environment.python, cutoffs, hashes)
                 found[name] = (
                     None if project is None else self._catalogue(project, policy)
                 )

@@ -48,6 +48,11 @@ def refusal_sentences(name: str, refusals: Sequence[Refusal]) -> Iterator[str]:
         yield f"{name} {versions_text(versions)} {clause(reason, len(versions))}"
 
 
+def quarantine_text(reason: str) -> str:
+    """`quarantined by its index (malware)`."""
+    return f"quarantined by its index{f' ({reason})' if reason else ''}"
+
+
 def reason_text(kind: RefusalKind, detail: str) -> str:
     """Why a release is not used, as a clause whose subject it is."""
     match kind:
@@ -61,8 +66,12 @@ def reason_text(kind: RefusalKind, detail: str) -> str:
             return "has no source distribution, only wheels"
         case RefusalKind.TOO_NEW:
             return f"is newer than the cut-off date, {detail}"
+        case RefusalKind.TOO_YOUNG:
+            return f"is less than {detail} old"
         case RefusalKind.UPLOAD_TIME_UNKNOWN:
             return "has no known upload time to compare with the cut-off date"
+        case RefusalKind.QUARANTINED:
+            return f"is {quarantine_text(detail)}"
         case RefusalKind.HASH:
             return "has none of the hashes that are required"
         case RefusalKind.INVALID:

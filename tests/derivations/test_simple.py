@@ -220,7 +220,9 @@ files = st.builds(
     has_metadata=st.booleans(),
     metadata_sha256=hashes,
 )
-pages = st.builds(ProjectPage, texts, st.lists(files, max_size=4).map(tuple))
+pages = st.builds(
+    ProjectPage, texts, st.lists(files, max_size=4).map(tuple), st.none() | texts
+)
 
 
 @given(pages)
@@ -291,3 +293,31 @@ def test_a_link_with_a_broken_host_is_not_read_further() -> None:
     assert read_html('<base href="//[bad/"><a href="foo-1.zip">')[0].url == (
         f"{URL}foo-1.zip"
     )
+
+
+def test_a_project_may_be_in_quarantine() -> None:
+    status = {"status": "quarantined", "reason": "malware"}
+    meta = {"api-version": "1.4"}
+    answer = {"meta": meta, "files": [], "project-status": status}
+    html = (
+        '<html><head><meta name="pypi:project-status" content="quarantined">'
+        '<meta name="pypi:project-status-reason" content="malware"></head></html>'
+    )
+
+    from_json = parse_page(json.dumps(answer).encode(), JSON, URL, "foo")
+    from_html = parse_page(html.encode(), "text/html", URL, "foo")
+
+    assert from_json.quarantined == from_html.quarantined == "malware"
+    assert page_digest(from_json) == page_digest(from_html)
+    assert page_digest(from_json) != page_digest(ProjectPage("foo", ()))
+
+
+@pytest.mark.parametrize(
+    "status", [None, "quarantined", {}, {"status": "archived"}, {"status": 7}]
+)
+def test_any_other_status_holds_nothing_back(status: object) -> None:
+    answer = {"meta": {"api-version": "1.4"}, "files": [], "project-status": status}
+
+    page = parse_page(json.dumps(answer).encode(), JSON, URL, "foo")
+
+    assert page.quarantined is None

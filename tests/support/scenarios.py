@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from fromager.derivations.resolution.candidate import (
     ProjectReleases,
     Release,
 )
+from fromager.derivations.resolution.cutoff import Cutoffs
 from fromager.derivations.resolution.request import (
     GivenRequirement,
     Prereleases,
@@ -67,6 +68,8 @@ def read_scenario(name: str, content: dict[str, Any]) -> Scenario:
 def read_index(index: dict[str, dict[str, dict[str, Any]]]) -> Knowledge:
     """Projects by name, their versions by version, each with its properties.
 
+    A project that is `quarantined` for some reason has its `versions` below.
+
     `files` lists the files of a version, where there is more than one sdist.
     """
     projects: dict[str, ProjectReleases | None] = {}
@@ -74,10 +77,13 @@ def read_index(index: dict[str, dict[str, dict[str, Any]]]) -> Knowledge:
     for name, versions in index.items():
         project = canonicalize_name(name)
         releases: list[Release] = []
+        held: Any = versions.get("quarantined")
+        if held is not None:
+            versions = versions["versions"]
         for version, properties in versions.items():
             releases += read_releases(project, version, properties)
             metadata[project, Version(version)] = read_metadata(properties)
-        projects[project] = ProjectReleases(project, tuple(releases))
+        projects[project] = ProjectReleases(project, tuple(releases), quarantined=held)
     return Knowledge(WithAbsentProjects(projects), metadata)
 
 
@@ -123,7 +129,6 @@ def read_metadata(properties: dict[str, Any]) -> Metadata:
 
 
 def read_request(content: dict[str, Any]) -> Request:
-    newest = content.get("exclude_newer")
     python = content.get("python", "3.12.1")
     markers = LINUX | {
         "python_full_version": python,
@@ -135,10 +140,27 @@ def read_request(content: dict[str, Any]) -> Request:
         markers,
         constraints=read_given(content.get("constraints", ()), "constraints.txt"),
         prereleases=Prereleases(content.get("prereleases", "if-necessary")),
-        exclude_newer=None if newest is None else datetime.fromisoformat(newest),
+        cutoffs=Cutoffs(
+            exclude_newer=_moment(content.get("exclude_newer")),
+            exclude_newer_of={
+                name: _moment(text)
+                for name, text in content.get("exclude_newer_of", {}).items()
+            },
+            min_age=content.get("min_age", 0),
+            min_age_of=content.get("min_age_of", {}),
+            today=_moment(content.get("today")),
+            pins={
+                name: frozenset(map(Version, versions))
+                for name, versions in content.get("pins", {}).items()
+            },
+        ),
         hashes={k: frozenset(v) for k, v in content.get("hashes", {}).items()},
         preferences={k: Version(v) for k, v in content.get("preferences", {}).items()},
     )
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text).astimezone(UTC)
 
 
 def read_given(

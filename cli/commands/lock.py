@@ -1,0 +1,273 @@
+"""`fromager lock`: pin versions, and everything that builds them, in a file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from fromager.cli.asking import Words, read_request
+from fromager.cli.exit_codes import ExitCode
+from fromager.cli.interruption import stopping
+from fromager.cli.locks import (
+    locked_request,
+    read_lock,
+    recorded_limits,
+    write_whole,
+)
+from fromager.cli.policies import policy_options
+from fromager.cli.realiser import Means
+from fromager.cli.wiring import Wiring, wire
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from fromager.derivations import Lock, RealiseRequest
+
+STDOUT: Final = "-"
+
+
+@click.command("lock", short_help="Pin versions and what builds them, in a file.")
+@click.argument("requirements", nargs=-1, metavar="REQUIREMENT...")
+@click.option(
+    "-r",
+    "--requirement",
+    "files",
+    multiple=True,
+    metavar="FILE",
+    help="Lock what a requirements file names; may be repeated.",
+)
+@click.option(
+    "-c",
+    "--constraint",
+    "constraints",
+    multiple=True,
+    metavar="FILE",
+    help="Narrow versions as a constraints file says; may be repeated.",
+)
+@click.option(
+    "-b",
+    "--build-constraint",
+    "build_constraints",
+    multiple=True,
+    metavar="FILE",
+    help="Narrow the versions of build requirements; may be repeated.",
+)
+@click.option(
+    "--extra",
+    "extras",
+    multiple=True,
+    metavar="NAME",
+    help="With -r pyproject.toml, an extra of the project too; may be repeated.",
+)
+@click.option(
+    "--group",
+    "groups",
+    multiple=True,
+    metavar="[FILE:]NAME",
+    help="Lock a dependency group of pyproject.toml; may be repeated.",
+)
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    default="pylock.toml",
+    show_default=True,
+    help="Where to write; - for standard output.",
+)
+@click.option("--upgrade", is_flag=True, help="Do not keep what was locked before.")
+@click.option(
+    "-P",
+    "--upgrade-package",
+    "upgraded",
+    multiple=True,
+    metavar="NAME",
+    help="Do not keep this project's version; may be repeated.",
+)
+@click.option(
+    "--check", is_flag=True, help="Write nothing; exit status 1 if it would change."
+)
+@click.option(
+    "--python",
+    "pythons",
+    multiple=True,
+    metavar="EXE",
+    help="Lock for this interpreter; repeat it to lock for several.",
+)
+@click.option("--pre", is_flag=True, help="Allow pre-releases.")
+@click.option("--jobs", type=int, metavar="N", help="Builds that run at once.")
+@click.option("--cores", type=int, metavar="N", help="Cores that each build may use.")
+@click.option("--timeout", type=int, metavar="SECONDS", help="Time for one build.")
+@click.option(
+    "--variant",
+    metavar="NAME",
+    help="Lock this variant, with its settings and patches.",
+)
+@click.option("--overrides", metavar="FOLDER", help="Settings and patches of packages.")
+@click.option("--patches", metavar="FOLDER", help="Patches, by <name>-<version>.")
+@click.option(
+    "--only-from-source",
+    is_flag=True,
+    default=None,
+    help="Refuse prebuilt wheels, and list them.",
+)
+@click.option(
+    "--sandbox",
+    metavar="LEVEL",
+    help="full, or none: no isolation; another key, never used in place of full.",
+)
+@policy_options
+@click.option("--refresh", is_flag=True, help="Ask the indexes anew.")
+@click.pass_obj
+def command(
+    flags: Mapping[str, object],
+    /,
+    requirements: tuple[str, ...],
+    files: tuple[str, ...],
+    constraints: tuple[str, ...],
+    build_constraints: tuple[str, ...],
+    extras: tuple[str, ...],
+    groups: tuple[str, ...],
+    output: str,
+    upgrade: bool,
+    upgraded: tuple[str, ...],
+    check: bool,
+    pythons: tuple[str, ...],
+    pre: bool,
+    refresh: bool,
+    **settings: object,
+) -> int:
+    """Resolve requirements, and write down all versions with their hashes: of what is
+    installed, of what each package is built with, and of what builds that.
+
+    The file is a pylock.toml (PEP 751), which installers read; `fromager realise
+    --lock` builds exactly what it says. What an existing file says is kept where it
+    still fits. Without a requirement, what that file was made for is locked anew.
+
+    What builds things is built, since backends are asked what they need.
+    """
+    wiring = wire(flags, **settings)
+    before = _existing(wiring, output)
+    if before is not None and not (requirements or files or groups):
+        recalled = before.request
+        requirements = recalled.requirements
+        recorded = {
+            n: v for n, v in recorded_limits(recalled).items() if _unset(n, settings)
+        }
+        settings = {**settings, **recorded}
+        pre = pre or recalled.prereleases
+    wiring = wire(flags, **settings)
+    asked = read_request(
+        wiring,
+        Words(requirements, files, constraints, build_constraints, extras, groups),
+        dependencies=True,
+        prereleases=pre,
+    )
+    request = asked.request
+    if before is not None and not (constraints or build_constraints or files):
+        request = _with_recorded_constraints(request, before)
+    flags = {**flags, **asked.places(flags)}
+    locks = []
+    for python in pythons or (None,):
+        chosen = wire(flags, **settings, python=python)
+        locks.append(
+            _lock(chosen, request, None if upgrade else before, upgraded, refresh)
+        )
+    return _deliver(wiring, locks, before, output, check=check)
+
+
+def _existing(wiring: Wiring, output: str) -> Lock | None:
+    path = wiring.folder / output
+    return read_lock(path) if output != STDOUT and path.exists() else None
+
+
+def _unset(flag: str, settings: Mapping[str, object]) -> bool:
+    return settings.get(flag) in (None, ())
+
+
+def _with_recorded_constraints(request: RealiseRequest, before: Lock) -> RealiseRequest:
+    from dataclasses import replace
+
+    from packaging.requirements import Requirement
+
+    from fromager.derivations import GivenRequirement
+
+    def given(texts: tuple[str, ...]) -> tuple[GivenRequirement, ...]:
+        return tuple(GivenRequirement(Requirement(t), "the lock") for t in texts)
+
+    return replace(
+        request,
+        constraints=given(before.request.constraints),
+        build_constraints=given(before.request.build_constraints),
+    )
+
+
+def _lock(
+    wiring: Wiring,
+    request: RealiseRequest,
+    before: Lock | None,
+    upgraded: tuple[str, ...],
+    refresh: bool,
+) -> Lock:
+    from packaging.utils import canonicalize_name
+
+    from fromager.cli.progress import end_progress
+    from fromager.derivations import LockedPlatform, kept_versions
+
+    with wiring.open_store(create=True) as store:
+        means = Means.of(wiring, store, request, refresh=refresh)
+        platform = LockedPlatform.of(means.interpreter)
+        given_up = frozenset(canonicalize_name(name) for name in upgraded)
+        realiser, steps = means.realiser()
+        try:
+            with stopping(means.stop):
+                planned = realiser.plan(
+                    request, steps, kept_versions(before, platform, given_up)
+                )
+        finally:
+            end_progress(wiring.report)
+        names = (index.name for index in wiring.indexes.indexes)
+        return planned.lock(platform, locked_request(request, wiring.settings, names))
+
+
+def _check_platforms(before: Lock, lock: Lock, output: str) -> None:
+    """What was locked for more platforms must not lose one by the way."""
+    from fromager.derivations import InputError
+
+    new = {each.platform.name for each in lock.sets}
+    lost = [s.platform.name for s in before.sets if s.platform.name not in new]
+    if lost:
+        raise InputError(
+            f"{output} is for {' and '.join(lost)} too, which would be lost",
+            hint="Name the interpreters of all platforms, or write another file",
+        )
+
+
+def _deliver(
+    wiring: Wiring, locks: list[Lock], before: Lock | None, output: str, *, check: bool
+) -> int:
+    from fromager.derivations import format_lock, joined, lock_changes
+
+    lock = joined(locks)
+    if before is not None and not check:
+        _check_platforms(before, lock, output)
+    text = format_lock(lock)
+    if output == STDOUT and not check:
+        wiring.console.data(text.removesuffix("\n"))
+        return ExitCode.DONE
+    path: Path = wiring.folder / output
+    changes = () if before is None else lock_changes(before, lock)
+    for change in changes:
+        wiring.console.say(change)
+    if check:
+        fits = before is not None and path.read_text(encoding="utf-8") == text
+        if not fits:
+            wiring.console.error(f"{output} is out of date, or not there")
+            wiring.console.hint("Make it anew: fromager lock")
+        return ExitCode.DONE if fits else ExitCode.FAILED
+    write_whole(path, text)
+    installed = sum(len(lock.installed_on(each.subject)) > 0 for each in lock.releases)
+    tools = len(lock.releases) - installed
+    wiring.console.say(f"{output}: {installed} packages, {tools} more to build them")
+    return ExitCode.DONE

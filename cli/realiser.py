@@ -1,0 +1,109 @@
+"""What realises requests, put together for commands that resolve or build."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fromager.cli.wiring import Wiring
+    from fromager.derivations import (
+        Customisation,
+        Interpreter,
+        Realiser,
+        RealiseRequest,
+        Repositories,
+        RoutedClient,
+        Steps,
+        StopSignal,
+        Target,
+    )
+    from fromager.store import LocalStore
+
+
+@dataclass(frozen=True)
+class Means:
+    """What one run of a command resolves and builds with."""
+
+    wiring: Wiring
+    store: LocalStore
+    stop: StopSignal
+    interpreter: Interpreter
+    customisation: Customisation
+    client: RoutedClient
+    request: RealiseRequest
+    repositories: Repositories
+    refresh: bool
+
+    @classmethod
+    def of(
+        cls,
+        wiring: Wiring,
+        store: LocalStore,
+        request: RealiseRequest,
+        *,
+        refresh: bool,
+    ) -> Means:
+        """What the settings in force name; `refresh`: indexes are asked anew."""
+        from fromager.derivations import StopSignal
+
+        stop = StopSignal()
+        interpreter = wiring.interpreter(store)
+        customisation = wiring.customisation(interpreter)
+        network = wiring.network(store, stop)
+        plain = network.client(refresh=refresh, request=request)
+        return cls(
+            wiring,
+            store,
+            stop,
+            interpreter,
+            customisation,
+            wiring.routed(plain, customisation),
+            request,
+            network.repositories(plain, request),
+            refresh,
+        )
+
+    def realiser(
+        self, *, keep_going: bool = False, keep_failed: bool = False
+    ) -> tuple[Realiser, Steps]:
+        """What realises the request, and what does the steps of it."""
+        from fromager.derivations import Realiser, Steps, Target
+
+        _keep_memory_together()
+        wiring, store = self.wiring, self.store
+        if wiring.console.verbose and self.request.lock is None:
+            for note in wiring.indexes.notes:
+                wiring.console.say(note)
+        sandbox = wiring.sandbox()
+
+        def find_target() -> Target:
+            base = wiring.base(store, self.interpreter, thorough=True)
+            return Target(self.interpreter, base, sandbox)
+
+        steps = Steps(store, wiring.report, wiring.jobs, sandbox.level, stop=self.stop)
+        realiser = Realiser(
+            self.client,
+            self.interpreter,
+            find_target,
+            wiring.policy(self.request, keep_failed),
+            self.customisation,
+            wiring.limits,
+            keep_going,
+            self.repositories,
+            self.refresh,
+        )
+        return realiser, steps
+
+
+def _keep_memory_together() -> None:
+    """Let threads share two pools of memory.
+
+    glibc gives each thread one of its own, and none of them ever shrinks.
+    """
+    import ctypes
+
+    arena_max = -8  # M_ARENA_MAX of <malloc.h>
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(arena_max, 2)

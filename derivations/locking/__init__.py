@@ -1,0 +1,1 @@
+"""Locks: everything that a build takes, pinned by hash, as one file."""

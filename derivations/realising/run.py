@@ -1,0 +1,394 @@
+"""One request being realised: resolved, built, and resolved again if a wheel demands it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from packaging.utils import canonicalize_name
+
+from fromager.derivations.errors import (
+    DerivationError,
+    InputError,
+    ResolutionError,
+    Stopped,
+)
+from fromager.derivations.locking.lock import LockedPlatform
+from fromager.derivations.realising.attempt import BuiltWheel
+from fromager.derivations.realising.checkouts import Checkouts
+from fromager.derivations.realising.direct import DirectSources, without_places
+from fromager.derivations.realising.environments import Environments
+from fromager.derivations.realising.events import Noted
+from fromager.derivations.realising.knowledge import KnowledgeBase
+from fromager.derivations.realising.lock_making import Planned
+from fromager.derivations.realising.locked import (
+    LockedVersions,
+    check_wheels,
+    locked_set,
+)
+from fromager.derivations.realising.packages import Packages, static_needs
+from fromager.derivations.realising.prebuilt import with_prebuilt
+from fromager.derivations.realising.preferences import NO_PREFERENCES
+from fromager.derivations.realising.request import Realised, RealisedWheel
+from fromager.derivations.realising.settling import (
+    is_exact,
+    needs_nothing,
+    root_causes,
+    same_needs,
+    way_to,
+)
+from fromager.derivations.realising.sources import Sources
+from fromager.derivations.realising.tagged import TaggedProjects
+from fromager.derivations.resolution.candidate import Metadata
+from fromager.derivations.resolution.request import Prereleases, Request
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+    from packaging.markers import Marker
+    from packaging.version import Version
+
+    from fromager.derivations.customisation.customisation import Customisation
+    from fromager.derivations.index.client import IndexClient
+    from fromager.derivations.index.page import ProjectPage
+    from fromager.derivations.interpreter import Interpreter
+    from fromager.derivations.realising.preferences import Preferences
+    from fromager.derivations.realising.request import RealiseRequest
+    from fromager.derivations.realising.resolutions import Resolutions
+    from fromager.derivations.realising.steps import Steps
+    from fromager.derivations.realising.target import BuildPolicy, Target
+    from fromager.derivations.resolution.candidate import ProjectReleases, Release
+    from fromager.derivations.resolution.outcome import Pin
+    from fromager.derivations.resolution.outcome import Resolved as Resolution
+    from fromager.derivations.resolution.request import GivenRequirement
+    from fromager.derivations.sources.members import Limits
+    from fromager.derivations.sources.opening import Repositories
+
+T = TypeVar("T")
+
+REQUEST: Final = "request"
+"""Who waits for what must be known before versions are settled."""
+
+MOST_CORRECTIONS: Final = 20
+"""How often built wheels may contradict what was resolved upon."""
+CONTRADICTED: Final = "built wheels contradict their sources again and again"
+
+
+@dataclass(frozen=True)
+class Means:
+    """What requests are realised with."""
+
+    client: IndexClient
+    interpreter: Interpreter
+    find_target: Callable[[], Target]
+    """Gives the target; called once, in a thread, while versions are looked up: to
+    look at a whole machine takes a while."""
+    policy: BuildPolicy
+    customisation: Customisation
+    limits: Limits
+    keep_going: bool = False
+    repositories: Repositories | None = None
+    """Fetches repositories, and tells their tags; None where none can be asked."""
+    refresh: bool = False
+    """Whether files that were trusted at first sight are looked at anew."""
+
+
+class Run:
+    """One request being realised."""
+
+    def __init__(
+        self,
+        means: Means,
+        request: RealiseRequest,
+        steps: Steps,
+        preferences: Preferences | None = None,
+    ) -> None:
+        """`preferences` are for a run that only plans."""
+        self._request, self._steps = request, steps
+        self._keep_going = means.keep_going
+        self._means, self._interpreter = means, means.interpreter
+        self._only_plans = preferences is not None
+        self._knowledge = KnowledgeBase(
+            steps,
+            means.client,
+            self._adapted,
+            request.cutoffs,
+            preferences or NO_PREFERENCES,
+        )
+        self.resolutions: Resolutions = self._knowledge
+        if request.lock is not None:
+            platform = LockedPlatform.of(self._interpreter)
+            locked = locked_set(request.lock, platform)
+            self.resolutions = LockedVersions(request.lock, locked)
+        places = means.repositories
+        git = None if places is None else places.git
+        self._checkouts = Checkouts(steps, git, means.limits)
+        self._sources = Sources(
+            steps,
+            means.client,
+            means.customisation,
+            means.limits,
+            self._checkouts,
+            means.refresh,
+        )
+        self._given: tuple[GivenRequirement, ...] = request.requirements
+        self._fixed: frozenset[str] = frozenset()
+        self._begun: dict[str, asyncio.Task[None]] = {}
+        self._exact = frozenset(
+            canonicalize_name(given.requirement.name)
+            for given in request.requirements
+            if is_exact(given.requirement.specifier)
+        )
+
+    async def realise(self) -> Realised:
+        """All wheels of the request, resolved again whenever a wheel demands it."""
+        async with self._at_work():
+            for _ in range(MOST_CORRECTIONS):
+                resolution = await self._resolve()
+                packages = await self._packages
+
+                async def build(pin: Pin, packages: Packages = packages) -> BuiltWheel:
+                    return await packages.wheel(
+                        pin.name, pin.version, pin.release, None
+                    )
+
+                built = await self._each(resolution, build)
+                self._check_lock(resolution, built)
+                if not self._contradictions(built):
+                    return self._result(resolution, built)
+            raise ResolutionError(CONTRADICTED)
+
+    async def plan(self) -> Planned:
+        """The versions of the request, and what each is built with."""
+        async with self._at_work():
+            for _ in range(MOST_CORRECTIONS):
+                resolution = await self._resolve()
+                packages = await self._packages
+
+                async def plan(pin: Pin, packages: Packages = packages) -> None:
+                    await packages.plan(pin.name, pin.version, pin.release)
+
+                await self._each(resolution, plan)
+                if not self._contradictions(packages.built):
+                    indexes = self._knowledge.indexes
+                    return Planned(resolution, packages.plans, indexes)
+            raise ResolutionError(CONTRADICTED)
+
+    @asynccontextmanager
+    async def _at_work(self) -> AsyncIterator[None]:
+        self._steps.begin()
+        self._tell_what_is_left_out()
+        self._packages = asyncio.create_task(self._make_packages())
+        try:
+            await self._look_at_places()
+            yield
+        except BaseException:
+            self._steps.stop.set()
+            raise
+        finally:
+            await self._steps.end()
+
+    async def _make_packages(self) -> Packages:
+        target = await self._steps.in_thread(self._means.find_target)
+        return Packages(
+            self._steps,
+            self._sources,
+            Environments(self._steps, target),
+            self.resolutions,
+            target,
+            self._means.policy,
+        )
+
+    def _tell_what_is_left_out(self) -> None:
+        rows = [(str(g.requirement), g.requirement.marker) for g in self._given]
+        rows += [(str(given), given.marker) for given in self._request.direct]
+        for text, marker in rows:
+            if not self._applies(marker):
+                why = "left out, since its marker does not hold for the interpreter"
+                self._steps.report(Noted(text, why))
+
+    def _applies(self, marker: Marker | None) -> bool:
+        markers = dict(self._interpreter.marker_environment)
+        return marker is None or marker.evaluate(markers | {"extra": ""})
+
+    async def _look_at_places(self) -> None:
+        """Find out what lies where requirements say themselves, before all else."""
+        request = self._request
+        tagged = TaggedProjects(self._steps, self._means.repositories)
+        for name, rule in request.tag_rules:
+            self._knowledge.elsewhere[name] = partial(tagged.releases, name, rule)
+        direct = [each for each in request.direct if self._applies(each.marker)]
+        limits = [
+            each for each in request.direct_constraints if self._applies(each.marker)
+        ]
+        if not direct and not limits:
+            return
+
+        async def packages() -> Packages:
+            return await self._packages
+
+        places = DirectSources(
+            self._sources,
+            self._checkouts,
+            self._knowledge,
+            packages,
+            self._interpreter.marker_environment,
+        )
+        found = await places.gather(direct, dependencies=request.dependencies)
+        places.limit(limits)
+        self._fixed = places.fixed
+        self._given = (*request.requirements, *found)
+
+    async def _resolve(self) -> Resolution:
+        request = self._request
+        wanted = Request(
+            self._given,
+            self._interpreter.marker_environment,
+            constraints=request.constraints,
+            prereleases=(
+                Prereleases.ALLOW if request.prereleases else Prereleases.IF_NECESSARY
+            ),
+            hashes={name: frozenset(digests) for name, digests in request.hashes},
+        )
+        if request.dependencies:
+            found = await self.resolutions.of_request(wanted, self._metadata)
+        else:
+            found = await self.resolutions.of_request(wanted, needs_nothing, {})
+        self._check_hashes(found)
+        self._means.policy.check_prebuilt(found)
+        return found
+
+    def _check_hashes(self, resolution: Resolution) -> None:
+        """What a file of hashes does not name could be replaced by anybody."""
+        promised = {name for name, _ in self._request.hashes} | self._fixed
+        for pin in resolution.pins:
+            if self._request.require_hashes and pin.name not in promised:
+                raise InputError(
+                    f"{pin.name}=={pin.version} is needed, and no hash is given for it",
+                    hint="Give hashes for everything that is needed, or for nothing",
+                )
+
+    def _adapted(self, releases: ProjectReleases, page: ProjectPage) -> ProjectReleases:
+        tags = self._interpreter.tags
+        return with_prebuilt(releases, page, self._means.customisation, tags)
+
+    async def _metadata(
+        self, name: str, version: Version, release: Release
+    ) -> Metadata:
+        if name not in self._begun:
+            self._begun[name] = asyncio.create_task(self._begin(name, version, release))
+        try:
+            # Who waits for this is the request: it goes before what nobody waits for.
+            static = await self._sources.metadata(name, version, release)
+            if static is not None:
+                return static_needs(static)
+            packages = await self._packages
+            built = await packages.wheel(name, version, release, REQUEST)
+            return built.metadata
+        except DerivationError as error:
+            if isinstance(error, Stopped) or not self._keep_going:
+                raise
+            # What it needs is not known. It fails again when it is built, and what
+            # else was asked for is built all the same.
+            return Metadata()
+
+    async def _begin(self, name: str, version: Version, release: Release) -> None:
+        """Work on a release while versions are being settled, where nothing else waits.
+
+        The version that is looked at first is mostly the one that is chosen, so what
+        it is built with is made. One that was asked for exactly is in every answer:
+        it is built. If this fails, it fails again when it is its turn.
+        """
+        packages = await self._packages
+        if name in self._exact and not self._only_plans:
+            await packages.wheel(name, version, release, None)
+        else:
+            await packages.prepare(name, version, release)
+
+    async def _each(
+        self, resolution: Resolution, work: Callable[[Pin], Awaitable[T]]
+    ) -> dict[str, T | BaseException]:
+        """What `work` gives for every release of a set, by project."""
+
+        async def told(pin: Pin) -> T:
+            try:
+                return await work(pin)
+            except DerivationError as error:
+                way = way_to(pin, resolution, self._asked)
+                if len(way) > 1:
+                    error.add_note(" needs ".join(way))
+                raise
+
+        tasks = [asyncio.create_task(told(pin)) for pin in resolution.pins]
+        if tasks and not self._keep_going:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        return {
+            pin.name: result
+            for pin, result in zip(resolution.pins, results, strict=True)
+        }
+
+    @property
+    def _asked(self) -> frozenset[str]:
+        names = (given.requirement.name for given in self._given)
+        return frozenset(canonicalize_name(name) for name in names)
+
+    def _check_lock(
+        self, resolution: Resolution, built: Mapping[str, BuiltWheel | BaseException]
+    ) -> None:
+        if self._request.lock is not None and self._request.dependencies:
+            found = [each for each in built.values() if isinstance(each, BuiltWheel)]
+            needs = {wheel.name: wheel.metadata for wheel in found}
+            check_wheels(resolution, needs, self._interpreter.marker_environment)
+
+    def _contradictions(self, built: Mapping[str, BuiltWheel | BaseException]) -> bool:
+        """Whether a wheel needs something else than what was resolved upon.
+
+        The wheel is believed from then on.
+        """
+        if not self._request.dependencies:
+            return False
+        found = False
+        for result in built.values():
+            if not isinstance(result, BuiltWheel):
+                continue
+            key = (result.name, result.version)
+            believed = self.resolutions.metadata.get(key)
+            if believed is None:
+                continue
+            needs = result.metadata
+            if self.resolutions.comes_from_place(*key):
+                needs = without_places(needs)
+            if same_needs(believed, needs):
+                continue
+            self.resolutions.metadata[key] = needs
+            text = "its wheel needs something else than its source promised"
+            self._steps.report(Noted(f"{result.name}=={result.version}", text))
+            found = True
+        return found
+
+    def _result(
+        self, resolution: Resolution, built: dict[str, BuiltWheel | BaseException]
+    ) -> Realised:
+        asked = self._asked
+        failures = root_causes(
+            [result for result in built.values() if isinstance(result, Exception)]
+        )
+        wheels = [
+            RealisedWheel(
+                pin.name,
+                pin.version,
+                result.filename,
+                pin.name in asked,
+                pin.dependencies,
+                result.step.realisation,
+            )
+            for pin in resolution.pins
+            if isinstance(result := built[pin.name], BuiltWheel)
+        ]
+        return Realised(tuple(wheels), failures, self._steps.done)
