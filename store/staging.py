@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Final
 from blake3 import blake3
 
 from fromager.store.digest import Digest
+from fromager.store.durability import start_writing
 from fromager.store.errors import ObjectMissing, UnsupportedFile
 from fromager.store.layout import blob_name
 from fromager.store.locks import shared
@@ -34,6 +35,7 @@ MTIME: Final = (1_000_000_000, 1_000_000_000)
 FOLDER_MODE: Final = 0o555
 
 _CHUNK: Final = 1 << 20
+_PIECE: Final = 1 << 25
 
 
 def file_mode(file: File) -> int:
@@ -89,6 +91,13 @@ class Staging:
             self._folder = folder
         self._count += 1
         return b"%b/%d" % (self._folder, self._count)
+
+    def prepare(self) -> None:
+        """Count on the pool from now on, before processes are forked that do so, too.
+
+        What they see there, they see in this one's name, which goes on when they end.
+        """
+        self._count_on_pool()
 
     def discard(self) -> None:
         """Remove the folder and what is left in it; the end of the transaction."""
@@ -178,6 +187,15 @@ class Staging:
         """Let a staged file stand for these bytes, which were not held before."""
         self.blobs[file] = StagedBlob(path, replaces=file in self._unfit)
 
+    def take_over(self, file: File, path: bytes, *, replaces: bool) -> None:
+        """Adopt what another process staged; of two equal files one is kept."""
+        if file not in self.blobs:
+            self.blobs[file] = StagedBlob(path, replaces)
+            return
+        self.effect("remove copy")
+        os.unlink(path)
+        self.link(file, path)
+
     def link(self, file: File, target: bytes) -> None:
         """Put a file that is held at `target`, as one more link to its bytes.
 
@@ -247,6 +265,18 @@ class Staging:
         self.adopt(file, target)
         return True
 
+    def put_aside(self, content: bytes, target: Path) -> None:
+        """Write a file that may be lost in a power cut, replacing the one before."""
+        path = self.place()
+        self.effect("write aside")
+        with open(path, "xb") as stream:
+            stream.write(content)
+        if not target.parent.is_dir():
+            self.effect("make folder")
+            target.parent.mkdir(exist_ok=True)
+        self.effect("rename aside")
+        os.rename(path, target)
+
     def _copy_afresh(
         self, source: bytes, file: File, target: bytes, *, pooled: bool
     ) -> None:
@@ -286,9 +316,22 @@ class Mirror:
     def fill(self, path: str) -> bytes:
         """Where the file at this relative path is to be written now."""
         parent = path.rpartition("/")[0]
-        self._make(parent)
+        if parent not in self._made:
+            self._make(parent)
         self._filled.add(path)
         return self._at(path)
+
+    def prepare(self) -> None:
+        """Choose the place, before processes are forked that fill it, too."""
+        self._at("")
+
+    def filled(self, path: str) -> bytes | None:
+        """Where the file at this relative path was written; None if it was not."""
+        return self._at(path) if path in self._filled else None
+
+    def was_filled(self, path: str) -> None:
+        """Note that another process made the file at this relative path."""
+        self._filled.add(path)
 
     def complete(self, tree: Directory) -> bytes:
         """Make all that is missing of a tree, then its modes and times; its path.
@@ -325,7 +368,8 @@ class Mirror:
             path = path.rpartition("/")[0]
         for folder in reversed(missing):
             self._staging.effect("make folder")
-            os.mkdir(self._at(folder), 0o755)
+            with suppress(FileExistsError):  # by another process that fills it
+                os.mkdir(self._at(folder), 0o755)
 
     def _at(self, path: str) -> bytes:
         if self._top is None:
@@ -341,16 +385,21 @@ class Mirror:
 
 
 def copy_content(source: int, target: int) -> None:
-    """Copy all that an open file holds, from its beginning, where possible by the kernel."""
+    """Copy all that an open file holds, from its beginning, where possible by the kernel.
+
+    The disk is busy with one piece while the next is copied.
+    """
     offset = 0
     while True:
         try:
-            count = os.copy_file_range(source, target, 1 << 30, offset)
+            count = os.copy_file_range(source, target, _PIECE, offset)
         except OSError:
             # Not between these file systems, or not by this kernel.
             break
         if count == 0:
             return
+        if count == _PIECE:
+            start_writing(target, offset, count)
         offset += count
     while content := os.pread(source, 1 << 20, offset):
         offset += len(content)
