@@ -156,6 +156,22 @@ class Database:
             )
         }
 
+    def referrers(self, paths: Iterable[str]) -> set[str]:
+        """What refers to one of these objects directly, wherever they are."""
+        wanted = list(paths)
+        found = self._by(
+            "SELECT referrer, objects.path FROM objects AS target"
+            " JOIN refs ON refs.reference = target.id"
+            " JOIN objects ON objects.id = refs.referrer WHERE target.path IN ({})",
+            wanted,
+        )
+        found |= self._by(
+            "SELECT referrer, objects.path FROM lower_refs"
+            " JOIN objects ON objects.id = referrer WHERE lower_refs.path IN ({})",
+            wanted,
+        )
+        return {path for _, path in found}
+
     def claims(self, where: str, values: Sequence[str]) -> list[bytes]:
         """The records of realisations, newest first."""
         return [row[0] for row in self.rows(_CLAIMS.format(where), values)]

@@ -225,8 +225,10 @@ class _Publication:
     def _pool(self, file: File, staged: StagedBlob, staging: Staging) -> bool:
         """Let the pool have a staged file; False if it has another with these bytes."""
         target = self._layout.blob(file)
-        self._make_folder(os.path.dirname(target))
-        self._touched.add(os.path.dirname(target))
+        folder = target.rpartition(b"/")[0]
+        if folder not in self._folders:
+            self._make_folder(folder)
+        self._touched.add(folder)
         new = staging.place() if staged.replaces else target
         try:
             self._effect("link blob")
