@@ -27,7 +27,7 @@ COMMANDS: Final = {
     "why-alive": ("why_alive", "Name the root that keeps an object from gc."),
     "gc": ("gc", "Delete what no root needs."),
     "root": ("root", "Look at named roots and their generations, and change them."),
-    "store": ("store", "Look into the store, and keep it sound."),
+    "store": ("store", "Look into the store, add to it, and keep it sound."),
     "derivation": ("derivation", "Look at derivations, and compare them."),
     "patch": ("patch", "Make patches, and try them on other versions."),
     "list-overrides": ("list_overrides", "List packages with settings or patches."),

@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from fromager.store.stores import open_layers, open_store
     from fromager.store.survey import Root, RootKind
     from fromager.store.tree import Directory, File, Link, Node, from_paths
+    from fromager.store.usage import Space, StoreUsage, Usage
     from fromager.store.verify import Scope
 
 _HOME = {
@@ -134,6 +135,7 @@ _HOME = {
     ),
     "stores": ("open_layers", "open_store"),
     "tree": ("Directory", "File", "Link", "Node", "from_paths"),
+    "usage": ("Space", "StoreUsage", "Usage"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
@@ -187,14 +189,17 @@ __all__ = [
     "RootUse",
     "Scope",
     "Scratch",
+    "Space",
     "Store",
     "StoreError",
     "StoreFull",
     "StorePath",
     "StoreUnavailable",
+    "StoreUsage",
     "Transaction",
     "TreeBuilder",
     "UnsupportedFile",
+    "Usage",
     "Verification",
     "blob_digest",
     "check_name",

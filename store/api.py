@@ -82,9 +82,13 @@ class Transaction(Protocol):
         name: str,
         *,
         consume: bool = False,
+        remember: bool = False,
         references: Iterable[StorePath] = (),
     ) -> ObjectInfo:
         """Add a folder. `consume` moves its files instead of copying them.
+
+        With `remember`, files that are as they were when they were added so are not
+        read again: their status tells, their change time above all.
 
         Raises:
             UnsupportedFile: devices, sockets, pipes, setuid files, too deep nesting.
@@ -97,6 +101,7 @@ class Transaction(Protocol):
         name: str,
         *,
         consume: bool = False,
+        remember: bool = False,
         references: Iterable[StorePath] = (),
     ) -> ObjectInfo:
         """Add one file as a blob (its executable bit is dropped)."""

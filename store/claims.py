@@ -6,21 +6,17 @@ import os
 from typing import TYPE_CHECKING
 
 from fromager.store.database import newest_first
+from fromager.store.listing import Listing
 from fromager.store.realisation import load_realisation
 
 if TYPE_CHECKING:
-    from fromager.store.database import Database
     from fromager.store.digest import Digest
-    from fromager.store.layout import StoreLayout
     from fromager.store.path import StorePath
     from fromager.store.realisation import Realisation
 
 
-class Claims:
+class Claims(Listing):
     """The part of a store that answers who made what; what checks found comes last."""
-
-    def __init__(self, layout: StoreLayout, database: Database) -> None:
-        self._layout, self._database = layout, database
 
     def realisations(self, key: Digest) -> tuple[Realisation, ...]:
         """All claims for a key, newest first, whose outputs are valid here."""

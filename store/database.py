@@ -6,7 +6,6 @@ that SQLite's own waiting is a second line only.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from fromager.store.api import ObjectInfo
 from fromager.store.database_reader import WAIT_SECONDS, Reader, open_database
 from fromager.store.digest import Digest
-from fromager.store.durability import storage_error
+from fromager.store.durability import is_full, storage_error
 from fromager.store.errors import (
     DatabaseTooNew,
     DatabaseUnusable,
@@ -157,6 +156,22 @@ class Database:
             )
         }
 
+    def referrers(self, paths: Iterable[str]) -> set[str]:
+        """What refers to one of these objects directly, wherever they are."""
+        wanted = list(paths)
+        found = self._by(
+            "SELECT referrer, objects.path FROM objects AS target"
+            " JOIN refs ON refs.reference = target.id"
+            " JOIN objects ON objects.id = refs.referrer WHERE target.path IN ({})",
+            wanted,
+        )
+        found |= self._by(
+            "SELECT referrer, objects.path FROM lower_refs"
+            " JOIN objects ON objects.id = referrer WHERE lower_refs.path IN ({})",
+            wanted,
+        )
+        return {path for _, path in found}
+
     def claims(self, where: str, values: Sequence[str]) -> list[bytes]:
         """The records of realisations, newest first."""
         return [row[0] for row in self.rows(_CLAIMS.format(where), values)]
@@ -261,7 +276,7 @@ def database_error(root: Path, error: sqlite3.Error) -> StoreError:
     match code & 0xFF:
         case sqlite3.SQLITE_FULL:
             return StoreFull(root)
-        case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_CANTOPEN if _is_full(root):
+        case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_CANTOPEN if is_full(root):
             # SQLite has one word for all that happens when files are made.
             return StoreFull(root)
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
@@ -276,14 +291,6 @@ def database_error(root: Path, error: sqlite3.Error) -> StoreError:
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
             return StoreUnavailable(root, f"its database cannot be opened ({error})")
     return StoreUnavailable(root, f"its database failed ({error})")
-
-
-def _is_full(root: Path) -> bool:
-    try:
-        found = os.statvfs(root)
-    except OSError:
-        return False
-    return found.f_bavail == 0 or (found.f_files > 0 and found.f_favail == 0)
 
 
 @dataclass(frozen=True, slots=True)

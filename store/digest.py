@@ -40,6 +40,10 @@ class Digest:
         if len(self.raw) != SIZE:
             raise InvalidRecord("digest", f"{len(self.raw)} bytes instead of {SIZE}")
 
+    def __hash__(self) -> int:
+        # Sets and dictionaries hold as many as there are files.
+        return hash(self.raw)
+
     @classmethod
     def parse(cls, text: str) -> Digest:
         """The digest written as `blake3:<hex>`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack, contextmanager, suppress
 from errno import EACCES, EDQUOT, ENOSPC, EROFS
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fromager.store.effects import no_effect
 from fromager.store.errors import StoreError, StoreFull, StoreUnavailable
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
+
+
+_WRITE: Final = 2
+"""`SYNC_FILE_RANGE_WRITE` of sync_file_range(2)."""
 
 
 def sync_filesystem(folder: bytes) -> None:
@@ -30,6 +34,20 @@ def sync_filesystem(folder: bytes) -> None:
             raise OSError(error, os.strerror(error), folder)
     finally:
         os.close(descriptor)
+
+
+def start_writing(descriptor: int, offset: int, length: int) -> None:
+    """Let the system begin to bring a part of a file to the disk, without waiting.
+
+    It says nothing about what is on disk: that is for `sync_filesystem`, which then has
+    less to wait for.
+    """
+    import ctypes  # costs too much for commands that write nothing
+
+    call = getattr(ctypes.CDLL(None), "sync_file_range", None)
+    if call is not None:
+        ends = ctypes.c_int64(offset), ctypes.c_int64(length)
+        call(ctypes.c_int(descriptor), *ends, ctypes.c_uint(_WRITE))
 
 
 def sync_each(paths: Iterable[bytes]) -> None:
@@ -114,3 +132,12 @@ def storage_error(root: Path, error: OSError) -> StoreError:
     if error.errno == EACCES:
         remedy = "Ask its owner for the right to read it, or use another store"
     return StoreUnavailable(root, reason, remedy)
+
+
+def is_full(root: Path) -> bool:
+    """Whether nothing can be written any more where a store lies."""
+    try:
+        found = os.statvfs(root)
+    except OSError:
+        return False
+    return found.f_bavail == 0 or (found.f_files > 0 and found.f_favail == 0)

@@ -1,254 +1,258 @@
-"""Taking in files and folders: each file is hashed once, and kept only if it is new."""
+"""Taking in files and folders: each file is hashed once, and kept only if it is new.
+
+Many files are shared out to several processes, in batches.
+"""
 
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 from dataclasses import dataclass
-from errno import EACCES, EXDEV
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
-from stat import S_ISGID, S_ISREG, S_ISUID, S_IXUSR
-from time import time_ns
-from typing import TYPE_CHECKING, Final
-
-from blake3 import blake3
+from stat import S_ISREG
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fromager.store.digest import Digest
 from fromager.store.errors import InvalidRecord, UnsupportedFile
-from fromager.store.staging import Mirror
-from fromager.store.tree import MAX_DEPTH, Directory, File, Link, decode, from_paths
+from fromager.store.file_status import status_of
+from fromager.store.intake import Intake, irregular, reading, shown
+from fromager.store.mirror import Mirror
+from fromager.store.tree import MAX_DEPTH, Directory, File, Link, assemble, decode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from fromager.store.staging import Staging
+    from fromager.store.stat_cache import Recollection
     from fromager.store.tree import Node
 
-SMALL: Final = 1 << 20
-"""Files up to this size, in bytes, are read whole: what is hashed is what is kept."""
+CROWD: Final = 1000
+"""With so many files, another process more than pays for its start (5 ms)."""
 
-_RACY_NS: Final = 2_000_000_000
-"""A file changed more recently than this may change again unseen, because clocks of
-file systems tick; as in git's index."""
+BATCH: Final = 64
+"""Files of one folder that are taken in at a time."""
 
 
 def take_tree(
-    source: Path, staging: Staging, *, consume: bool
+    source: Path,
+    staging: Staging,
+    *,
+    consume: bool,
+    recollection: Recollection | None = None,
+    processes: int = 1,
 ) -> tuple[Directory, Mirror]:
     """The tree that a folder holds; files that are new are staged on the way.
+
+    What is recollected and held is not read. Where files are many, so many processes
+    read them.
 
     Raises:
         UnsupportedFile: something that no tree can hold, or that cannot be read.
     """
     mirror = Mirror(staging)
-    intake = _Intake(staging, consume=consume)
+    intake = Intake(staging, consume=consume, notes=recollection is not None)
+    taking = _Taking(intake, mirror, recollection)
     try:
-        return from_paths(intake.walk(os.fsencode(source), mirror)), mirror
+        taking.survey(os.fsencode(source))
+        taking.take_files(processes)
+        return assemble(taking.below), mirror
     except InvalidRecord as error:
         raise UnsupportedFile(source, error.reason) from error
 
 
-def take_file(source: Path, staging: Staging, *, consume: bool) -> File:
+def take_file(
+    source: Path,
+    staging: Staging,
+    *,
+    consume: bool,
+    recollection: Recollection | None = None,
+) -> File:
     """A file's bytes as a blob, staged if they are new; links are followed.
 
     Raises:
         UnsupportedFile: not a regular file, or it cannot be read.
     """
     named = os.fsencode(source)
-    with _reading(named):
+    with reading(named):
         path = os.path.realpath(named, strict=True)
         if not S_ISREG(os.stat(path).st_mode):
-            raise _irregular(named)
-    intake = _Intake(staging, consume=consume, keeps_mode=False)
-    return intake.file(path, staging.place)
+            raise irregular(named)
+    intake = Intake(
+        staging, consume=consume, keeps_mode=False, notes=recollection is not None
+    )
+    file, status = intake.file(path, staging.place)
+    if recollection is not None:
+        recollection.note("", status)
+    return file
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
-    """A regular file that is being read."""
+class _Batch:
+    """Files of one folder that are to be read."""
 
-    path: bytes
-    descriptor: int
-    status: os.stat_result
+    folder: str
+    """Its path below the top."""
+    place: bytes
+    names: list[bytes]
+
+
+class _Told(NamedTuple):
+    """What another process says of a file that it took in."""
+
+    folder: str
+    name: str
+    digest: bytes
     executable: bool
+    size: int
+    status: bytes
+    target: bytes | None
+    """Where it was staged, if it was."""
+    replaces: bool | None
+    """Whether it is to replace the pool's own file; None if an equal one is staged."""
 
 
-class _Intake:
-    """Reads files and stages those that the store does not have."""
+class _Refused(NamedTuple):
+    """Why another process could not go on."""
+
+    path: str | None
+    reason: str | None
+    number: int | None = None
+    """That of the system's error, where the store could not be written."""
+
+    def error(self) -> Exception:
+        """The error as it would have been raised here."""
+        if self.number is None:
+            return UnsupportedFile(Path(self.path or ""), self.reason or "")
+        return OSError(self.number, self.reason, self.path)
+
+
+class _Taking:
+    """One folder that is taken in."""
 
     def __init__(
-        self, staging: Staging, *, consume: bool, keeps_mode: bool = True
+        self, intake: Intake, mirror: Mirror, recollection: Recollection | None
     ) -> None:
-        self._staging, self._consume, self._keeps_mode = staging, consume, keeps_mode
+        self._intake, self._mirror = intake, mirror
+        self._staging, self._recollection = intake.staging, recollection
+        self._batches: list[_Batch] = []
+        self.below: dict[str, dict[str, Node]] = {}
 
-    def walk(self, top: bytes, mirror: Mirror) -> Iterator[tuple[str, Node]]:
-        """All nodes below, at their relative paths; of folders the empty ones only."""
+    def survey(self, top: bytes) -> None:
+        """Find all that lies in the folder; links and folders need no more."""
         pending = [(top, "")]
         while pending:
-            folder, prefix = pending.pop()
-            entries = self._entries(folder)
-            if not entries and prefix:
-                yield prefix[:-1], Directory(())
-            for entry in entries:
-                path = f"{prefix}{decode(entry.name)}"
+            folder, path = pending.pop()
+            nodes = self.below[path] = {}
+            names = []
+            prefix = f"{path}/" if path else ""
+            for entry in self._entries(folder):
+                name = decode(entry.name)
                 if entry.is_symlink():
-                    with _reading(entry.path):
-                        target = os.readlink(entry.path)
-                    yield path, Link(decode(target))
+                    nodes[name] = self._link(entry, prefix + name)
                 elif entry.is_file():
-                    yield path, self.file(entry.path, partial(mirror.fill, path))
+                    if not self._recalled(nodes, prefix, name):
+                        names.append(entry.name)
                 elif not entry.is_dir():
-                    raise _irregular(entry.path)
-                elif path.count("/") >= MAX_DEPTH:
-                    raise UnsupportedFile(_shown(entry.path), "folders nest too deep")
+                    raise irregular(entry.path)
+                elif prefix.count("/") >= MAX_DEPTH:
+                    raise UnsupportedFile(shown(entry.path), "folders nest too deep")
                 else:
-                    pending.append((entry.path, f"{path}/"))
-
-    def file(self, path: bytes, target: Callable[[], bytes]) -> File:
-        """The file at a path; if it is new, it is staged at `target()`."""
-        content = b""
-        with _reading(path):
-            descriptor = self._open(path)
-        try:
-            with _reading(path):
-                opened = self._examine(path, descriptor)
-                small = opened.status.st_size <= SMALL
-                if small:
-                    content = _read(opened)
-            return (
-                self._small(opened, content, target)
-                if small
-                else self._large(opened, target)
+                    pending.append((entry.path, prefix + name))
+            self._batches += (
+                _Batch(path, folder, names[first : first + BATCH])
+                for first in range(0, len(names), BATCH)
             )
-        finally:
-            os.close(descriptor)
+
+    def take_files(self, processes: int) -> None:
+        """Take in all files that were found."""
+        if sum(len(batch.names) for batch in self._batches) < CROWD:
+            processes = 1
+        if processes < 2:
+            self._work(os.getpid(), self._batches)
+            return
+        from fromager.store.sharing import share
+
+        self._staging.prepare()
+        self._mirror.prepare()
+        work = partial(self._work, os.getpid())
+        for part in share(self._batches, work, processes)[1:]:
+            for told in part:
+                self._hear(told)
 
     def _entries(self, folder: bytes) -> list[os.DirEntry[bytes]]:
-        with _reading(folder):
-            if self._consume:
+        with reading(folder):
+            if self._intake.consume:
                 # Moving files out of a folder needs the right to write to it, too.
                 os.chmod(folder, 0o700)
             with os.scandir(folder) as entries:
-                return sorted(entries, key=lambda entry: entry.name)
+                return sorted(entries, key=attrgetter("name"))
 
-    def _open(self, path: bytes) -> int:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-        try:
-            return os.open(path, flags)
-        except PermissionError:
-            if not self._consume:
-                raise
-            os.chmod(path, os.lstat(path).st_mode | 0o400)
-            return os.open(path, flags)
+    def _link(self, entry: os.DirEntry[bytes], path: str) -> Link:
+        with reading(entry.path):
+            target = os.readlink(entry.path)
+            if self._recollection is not None:
+                status = entry.stat(follow_symlinks=False)
+                self._recollection.note(path, status_of(status))
+        return Link(decode(target))
 
-    def _examine(self, path: bytes, descriptor: int) -> _Opened:
-        status = os.fstat(descriptor)
-        if not S_ISREG(status.st_mode):
-            raise _irregular(path)
-        if status.st_mode & (S_ISUID | S_ISGID):
-            raise UnsupportedFile(_shown(path), "it is a setuid or setgid file")
-        executable = self._keeps_mode and bool(status.st_mode & S_IXUSR)
-        return _Opened(path, descriptor, status, executable)
-
-    def _small(
-        self, opened: _Opened, content: bytes, target: Callable[[], bytes]
-    ) -> File:
-        digest = Digest(blake3(content).digest())
-        file = File(digest, opened.executable, len(content))
-        if not self._staging.holds(file):
-            place = target()
-            if not self._move(opened, file, place):
-                self._staging.write_blob(content, file, place)
-        return file
-
-    def _large(self, opened: _Opened, target: Callable[[], bytes]) -> File:
-        began = time_ns()
-        file = _hashed(opened)
-        if self._staging.holds(file):
-            return file
-        place = target()
-        if self._move(opened, file, place):
-            return file
-        self._staging.copy_blob(opened.descriptor, file, place)
-        if not _unchanged(opened, began):
-            # The copy is ours alone: what it holds is what was added.
-            copy = os.open(place, os.O_RDONLY)
-            try:
-                status = os.fstat(copy)
-                file = _hashed(_Opened(place, copy, status, opened.executable))
-            finally:
-                os.close(copy)
-            if self._staging.holds(file):
-                return file
-        self._staging.adopt(file, place)
-        return file
-
-    def _move(self, opened: _Opened, file: File, target: bytes) -> bool:
-        """Whether the file could be moved to the target, and was."""
-        if (
-            not self._consume
-            or opened.status.st_nlink > 1
-            or opened.status.st_size != file.size
-            or _has_attributes(opened.descriptor)
-        ):
+    def _recalled(self, nodes: dict[str, Node], prefix: str, name: str) -> bool:
+        """Whether a file is known without reading it, and held."""
+        if self._recollection is None:
             return False
-        try:
-            self._staging.move_blob(opened.path, file, target)
-        except OSError as error:
-            if error.errno in (EXDEV, EACCES):
-                return False
-            raise
+        file = self._recollection.file(prefix + name)
+        if file is None or not self._staging.holds(file):
+            return False
+        nodes[name] = file
         return True
 
+    def _work(self, asked: int, batches: Iterable[_Batch]) -> list[_Told | _Refused]:
+        """Take in files; a process that was not the one asked tells it all about them."""
+        told: list[_Told | _Refused] = []
+        helps = os.getpid() != asked
+        try:
+            for batch in batches:
+                told += self._take(batch, helps)
+        except UnsupportedFile as error:
+            if not helps:
+                raise
+            told.append(_Refused(os.fspath(error.path), error.reason))
+        except OSError as error:
+            if not helps:
+                raise
+            named = error.filename and os.fsdecode(error.filename)
+            told.append(_Refused(named, error.strerror, error.errno))
+        return told
 
-def _read(opened: _Opened) -> bytes:
-    content = os.read(opened.descriptor, opened.status.st_size + 1)
-    if len(content) != opened.status.st_size:  # it changes while it is read
-        while more := os.read(opened.descriptor, SMALL):
-            content += more
-    return content
+    def _take(self, batch: _Batch, helps: bool) -> Iterator[_Told]:
+        nodes = self.below[batch.folder]
+        prefix = f"{batch.folder}/" if batch.folder else ""
+        for raw in batch.names:
+            name = decode(raw)
+            path, place = prefix + name, b"%b/%b" % (batch.place, raw)
+            file, status = self._intake.file(place, partial(self._mirror.fill, path))
+            nodes[name] = file
+            if self._recollection is not None:
+                self._recollection.note(path, status)
+            if helps:
+                target = self._mirror.filled(path)
+                staged = self._staging.blobs.get(file) if target else None
+                yield _Told(
+                    *(batch.folder, name, file.digest.raw, file.executable, file.size),
+                    *(status, target),
+                    staged.replaces if staged and staged.path == target else None,
+                )
 
-
-def _hashed(opened: _Opened) -> File:
-    hasher, size, buffer = blake3(), 0, bytearray(SMALL)
-    view = memoryview(buffer)
-    with _reading(opened.path):
-        while count := os.preadv(opened.descriptor, [buffer], size):
-            hasher.update(view[:count])
-            size += count
-    return File(Digest(hasher.digest()), opened.executable, size)
-
-
-def _unchanged(opened: _Opened, began: int) -> bool:
-    before, after = opened.status, os.fstat(opened.descriptor)
-    return before.st_ctime_ns < began - _RACY_NS and (
-        (before.st_size, before.st_mtime_ns, before.st_ctime_ns)
-        == (after.st_size, after.st_mtime_ns, after.st_ctime_ns)
-    )
-
-
-def _has_attributes(descriptor: int) -> bool:
-    """Whether a file carries what a moved file would keep and a copy would not."""
-    try:
-        return any(name != "security.selinux" for name in os.listxattr(descriptor))
-    except OSError:
-        return False
-
-
-@contextmanager
-def _reading(path: bytes) -> Iterator[None]:
-    """What cannot be read of a source is its fault, not the store's."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UnsupportedFile(_shown(path), f"cannot be read: {reason}") from error
-
-
-def _irregular(path: bytes) -> UnsupportedFile:
-    return UnsupportedFile(_shown(path), "it is no regular file, folder or link")
-
-
-def _shown(path: bytes) -> Path:
-    return Path(os.fsdecode(path))
+    def _hear(self, told: _Told | _Refused) -> None:
+        """Go on with what another process has taken in."""
+        if isinstance(told, _Refused):
+            raise told.error()
+        path = f"{told.folder}/{told.name}" if told.folder else told.name
+        file = File(Digest(told.digest), told.executable, told.size)
+        self.below[told.folder][told.name] = file
+        if self._recollection is not None:
+            self._recollection.note(path, told.status)
+        if told.target is not None:
+            self._mirror.was_filled(path)
+            if told.replaces is not None:
+                self._staging.take_over(file, told.target, replaces=told.replaces)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Final
 
 from fromager.store.claims import Claims
@@ -36,12 +37,13 @@ class Keeping(Claims):
     _effect: Callable[[str], None]
     _caller: Caller
 
+    @abstractmethod
     def info(self, path: StorePath) -> ObjectInfo | None:
         """What is known of a valid object; None if it is not valid here."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _require_writable(self) -> None:
-        raise NotImplementedError
+        """Refuse what would change a store that may only be read."""
 
     def touch(self, paths: Iterable[StorePath]) -> None:
         """Note that these objects are in use now; as weak as `remember`.

@@ -105,6 +105,10 @@ class LayeredStore(LocalStore):
             wanted -= reached
         return tuple(StorePath.parse(text) for text in sorted(reached))
 
+    def referring(self, paths: Iterable[str]) -> set[str]:
+        found = (store.referring(paths) for store in self._lower)
+        return super().referring(paths).union(*found)
+
     def realisations(self, key: Digest) -> tuple[Realisation, ...]:
         # What is claimed on top may lie below, which its own database cannot tell.
         claims = _newest(

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from fromager.store.scratch import Scratch
     from fromager.store.staging import Staging
     from fromager.store.tree import Directory, File
+    from fromager.store.usage import Space
 
 TREES_REMEMBERED: Final = 256
 """Objects whose content is kept in memory; a large environment takes about 1 MB."""
@@ -95,19 +96,17 @@ class LocalStore(Keeping):
         self.require(path)
         return path.below(self.root)
 
-    def transaction(self) -> Transaction:
-        """Begin to add objects; StoreUnavailable is raised if this cannot be written."""
+    def transaction(self, processes: int = 1) -> Transaction:
+        """Begin to add objects; folders of many files are read by so many processes.
+
+        StoreUnavailable is raised if this cannot be written.
+        """
         # What only writers use is not imported by readers.
         from fromager.store.transaction import LocalTransaction
 
         publisher = self._publishing()
-        return LocalTransaction(
-            self._staging(),
-            publisher,
-            self._relied_on,
-            self._clock,
-            self._remember_tree,
-        )
+        ways = self._relied_on, self._clock, self._remember_tree
+        return LocalTransaction(self._staging(), publisher, *ways, processes)
 
     def info(self, path: StorePath) -> ObjectInfo | None:
         """What is known of a valid object; None if it is not valid here."""
@@ -147,14 +146,6 @@ class LocalStore(Keeping):
             self._remember_tree(path, known)
         return known
 
-    def find(self, prefix: str) -> tuple[ObjectInfo, ...]:
-        """Objects whose path, name or digest (`blake3:…` or hex) begins with this."""
-        return self._database.find(prefix)
-
-    def objects(self) -> tuple[ObjectInfo, ...]:
-        """All valid objects, sorted by path."""
-        return self._database.objects()
-
     def closure(self, paths: Iterable[StorePath]) -> tuple[StorePath, ...]:
         """These objects and all that they reference, transitively, sorted.
 
@@ -174,6 +165,13 @@ class LocalStore(Keeping):
         """
         reached, missing = self._database.closure(paths)
         return reached, missing, self._database.lower_references(reached)
+
+    @property
+    def space(self) -> Space:
+        """How much space objects take."""
+        from fromager.store.usage import Space
+
+        return Space(self._layouts, self.tree)
 
     def build_lock(
         self, key: Digest, waiting: Callable[[str], None]

@@ -15,7 +15,7 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from errno import EMLINK
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from fromager.store.durability import storage_error, sync_each, sync_filesystem
 from fromager.store.errors import ObjectMissing, StoreError
@@ -155,6 +155,9 @@ class Publisher:
             ticket.error = ticket.error or error
 
 
+_Move: TypeAlias = "tuple[Callable[[bytes, bytes], None], bytes, bytes]"
+
+
 class _Publication:
     """One pass through the steps, for a group of batches."""
 
@@ -164,7 +167,7 @@ class _Publication:
         self._layout, self._effect, self._beneath = layout, effect, beneath
         self._touched: set[bytes] = set()
         self._folders: set[bytes] = set()
-        self._undo: list[tuple[Callable[[bytes, bytes], None], bytes, bytes]] = []
+        self._undo: list[_Move] = []
         self._placed: dict[StorePath, frozenset[StorePath]] = {}
 
     def run(self, group: list[_Ticket], writer: Writer) -> None:
@@ -180,7 +183,7 @@ class _Publication:
                 self._sync_touched()
                 self._effect("commit")
             except BaseException:
-                self._take_back()
+                self._take_back(self._undo)
                 raise
             try:
                 registry.commit(
@@ -190,11 +193,7 @@ class _Publication:
             except BaseException as error:
                 # What was written of any other commit may still come to count, after
                 # a crash; then all that it makes valid must be there.
-                if is_certainly_undone(error):
-                    self._take_back()
-                else:
-                    with suppress(OSError):
-                        self._layout.leftovers.touch()
+                self._take_back(self._undo if is_certainly_undone(error) else [])
                 raise
 
     def _makes_sense(self, ticket: _Ticket, registry: Registry) -> bool:
@@ -238,8 +237,10 @@ class _Publication:
     def _pool(self, file: File, staged: StagedBlob, staging: Staging) -> bool:
         """Let the pool have a staged file; False if it has another with these bytes."""
         target = self._layout.blob(file)
-        self._make_folder(os.path.dirname(target))
-        self._touched.add(os.path.dirname(target))
+        folder = target.rpartition(b"/")[0]
+        if folder not in self._folders:
+            self._make_folder(folder)
+        self._touched.add(folder)
         new = staging.place() if staged.replaces else target
         try:
             self._effect("link blob")
@@ -383,12 +384,12 @@ class _Publication:
         else:
             sync_each(sorted(self._touched))
 
-    def _take_back(self) -> None:
+    def _take_back(self, done: list[_Move]) -> None:
         """Bring what was placed back to staging, where it is removed."""
         with suppress(OSError):
             # The pool has blobs now that no object links.
             self._layout.leftovers.touch()
-        for move, target, place in reversed(self._undo):
+        for move, target, place in reversed(done):
             try:
                 self._effect("take back")
                 if os.path.isdir(target):

@@ -5,23 +5,24 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from errno import EMLINK, ENAMETOOLONG
-from pathlib import Path
+from errno import EMLINK
 from stat import S_IMODE
 from typing import IO, TYPE_CHECKING, Final
 
 from blake3 import blake3
 
 from fromager.store.digest import Digest
-from fromager.store.errors import ObjectMissing, UnsupportedFile
+from fromager.store.durability import start_writing
+from fromager.store.errors import ObjectMissing
 from fromager.store.layout import blob_name
 from fromager.store.locks import shared
 from fromager.store.materialise import copy_checked
 from fromager.store.removal import remove_tree
-from fromager.store.tree import MAX_DEPTH, Directory, File, Link, encode
+from fromager.store.tree import File
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from fromager.store.beneath import Beneath
     from fromager.store.layout import StoreLayout
@@ -34,6 +35,7 @@ MTIME: Final = (1_000_000_000, 1_000_000_000)
 FOLDER_MODE: Final = 0o555
 
 _CHUNK: Final = 1 << 20
+_PIECE: Final = 1 << 25
 
 
 def file_mode(file: File) -> int:
@@ -89,6 +91,13 @@ class Staging:
             self._folder = folder
         self._count += 1
         return b"%b/%d" % (self._folder, self._count)
+
+    def prepare(self) -> None:
+        """Count on the pool from now on, before processes are forked that do so, too.
+
+        What they see there, they see in this one's name, which goes on when they end.
+        """
+        self._count_on_pool()
 
     def discard(self) -> None:
         """Remove the folder and what is left in it; the end of the transaction."""
@@ -179,6 +188,15 @@ class Staging:
         """Let a staged file stand for these bytes, which were not held before."""
         self.blobs[file] = StagedBlob(path, replaces=file in self._unfit)
 
+    def take_over(self, file: File, path: bytes, *, replaces: bool) -> None:
+        """Adopt what another process staged; of two equal files one is kept."""
+        if file not in self.blobs:
+            self.blobs[file] = StagedBlob(path, replaces)
+            return
+        self.effect("remove copy")
+        os.unlink(path)
+        self.link(file, path)
+
     def link(self, file: File, target: bytes) -> None:
         """Put a file that is held at `target`, as one more link to its bytes.
 
@@ -201,10 +219,6 @@ class Staging:
             if error.errno != EMLINK:
                 raise
             self._copy_afresh(source, file, target, pooled=staged is None)
-
-    def link_tree(self, tree: Directory, target: bytes) -> None:
-        """Make a tree at `target`, all files of which are held."""
-        Mirror(self, target).complete(tree)
 
     def write_record(self, content: bytes) -> bytes:
         """Stage a record; the path at which it lies."""
@@ -248,6 +262,18 @@ class Staging:
         self.adopt(file, target)
         return True
 
+    def put_aside(self, content: bytes, target: Path) -> None:
+        """Write a file that may be lost in a power cut, replacing the one before."""
+        path = self.place()
+        self.effect("write aside")
+        with open(path, "xb") as stream:
+            stream.write(content)
+        if not target.parent.is_dir():
+            self.effect("make folder")
+            target.parent.mkdir(exist_ok=True)
+        self.effect("rename aside")
+        os.rename(path, target)
+
     def _copy_afresh(
         self, source: bytes, file: File, target: bytes, *, pooled: bool
     ) -> None:
@@ -273,87 +299,22 @@ class Staging:
         os.utime(descriptor, ns=MTIME)
 
 
-class Mirror:
-    """The folder of a tree that is being staged.
-
-    Files may be put there before it is known what the whole tree will be.
-    """
-
-    def __init__(self, staging: Staging, top: bytes | None = None) -> None:
-        self._staging, self._top = staging, top
-        self._made: set[str] = set()
-        self._filled: set[str] = set()
-
-    def fill(self, path: str) -> bytes:
-        """Where the file at this relative path is to be written now."""
-        parent = path.rpartition("/")[0]
-        self._make(parent)
-        self._filled.add(path)
-        return self._at(path)
-
-    def complete(self, tree: Directory) -> bytes:
-        """Make all that is missing of a tree, then its modes and times; its path.
-
-        The topmost folder stays writable: only so can it be moved.
-        """
-        self._make("")
-        try:
-            for path, node in tree.nodes():
-                match node:
-                    case File() if path not in self._filled:
-                        self._staging.link(node, self._at(path))
-                    case Link(target):
-                        self._link(target, self._at(path))
-                    case Directory():
-                        if path.count("/") >= MAX_DEPTH:
-                            raise self._too_deep(path)
-                        self._make(path)
-        except OSError as error:
-            if error.errno != ENAMETOOLONG:
-                raise
-            raise self._too_deep(path) from error
-        for path, _ in reversed(tuple(tree.directories())):
-            if path:
-                os.chmod(self._at(path), FOLDER_MODE)
-            os.utime(self._at(path), ns=MTIME)
-        return self._at("")
-
-    def _make(self, path: str) -> None:
-        missing = []
-        while path not in self._made:
-            missing.append(path)
-            self._made.add(path)
-            path = path.rpartition("/")[0]
-        for folder in reversed(missing):
-            place = self._at(folder)
-            self._staging.effect("make folder")
-            os.mkdir(place, 0o755)
-
-    def _at(self, path: str) -> bytes:
-        if self._top is None:
-            self._top = self._staging.place()
-        return b"%b/%b" % (self._top, encode(path)) if path else self._top
-
-    def _link(self, target: str, path: bytes) -> None:
-        self._staging.effect("make link")
-        os.symlink(encode(target), path)
-        os.utime(path, ns=MTIME, follow_symlinks=False)
-
-    def _too_deep(self, path: str) -> UnsupportedFile:
-        return UnsupportedFile(Path(path), "it lies too deep")
-
-
 def copy_content(source: int, target: int) -> None:
-    """Copy all that an open file holds, from its beginning, where possible by the kernel."""
+    """Copy all that an open file holds, from its beginning, where possible by the kernel.
+
+    The disk is busy with one piece while the next is copied.
+    """
     offset = 0
     while True:
         try:
-            count = os.copy_file_range(source, target, 1 << 30, offset)
+            count = os.copy_file_range(source, target, _PIECE, offset)
         except OSError:
             # Not between these file systems, or not by this kernel.
             break
         if count == 0:
             return
+        if count == _PIECE:
+            start_writing(target, offset, count)
         offset += count
     while content := os.pread(source, 1 << 20, offset):
         offset += len(content)

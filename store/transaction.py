@@ -11,11 +11,11 @@ from fromager.store.digest import blob_digest
 from fromager.store.durability import storage_error
 from fromager.store.errors import InvalidRecord, StoreError
 from fromager.store.ingest import take_file, take_tree
+from fromager.store.mirror import Mirror
 from fromager.store.path import StorePath, check_name
 from fromager.store.publish import Batch, StagedObject
 from fromager.store.realisation import dump_realisation
 from fromager.store.records import ObjectRecord, dump_record
-from fromager.store.staging import Mirror, Staging
 from fromager.store.tree import Directory, File
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from fromager.store.publish import Publisher
     from fromager.store.realisation import Realisation
+    from fromager.store.staging import Staging
+    from fromager.store.stat_cache import Recollection
 
 
 class LocalTransaction:
@@ -37,12 +39,15 @@ class LocalTransaction:
         known: Callable[[StorePath], ObjectInfo | None],
         clock: Callable[[], float],
         published: Callable[[StorePath, File | Directory], None],
+        processes: int = 1,
     ) -> None:
         self._staging, self._publisher = staging, publisher
         self._known, self._clock, self._published = known, clock, published
         self._beneath = staging.beneath.info
         self._contents: dict[StorePath, File | Directory] = {}
         self._batch = Batch(staging)
+        self._lessons: list[tuple[Recollection, File | Directory]] = []
+        self._processes = processes
         self._ended = False
 
     def add_directory(
@@ -51,12 +56,27 @@ class LocalTransaction:
         name: str,
         *,
         consume: bool = False,
+        remember: bool = False,
         references: Iterable[StorePath] = (),
     ) -> ObjectInfo:
-        """Add a folder; with `consume`, what it holds afterwards is undefined."""
+        """Add a folder; with `consume`, what it holds afterwards is undefined.
+
+        With `remember`, files that are as they were when they were added so are not
+        read again.
+        """
         check_name(name)
         with self._writing():
-            tree, mirror = take_tree(source, self._staging, consume=consume)
+            recollection = self._recollect(source, "tree") if remember else None
+            if known := self._unchanged(recollection, name, references):
+                return known
+            tree, mirror = take_tree(
+                source,
+                self._staging,
+                consume=consume,
+                recollection=recollection,
+                processes=self._processes,
+            )
+            self._learnt(recollection, tree)
             return self._add(tree, name, references, lambda: mirror.complete(tree))
 
     def add_file(
@@ -65,12 +85,19 @@ class LocalTransaction:
         name: str,
         *,
         consume: bool = False,
+        remember: bool = False,
         references: Iterable[StorePath] = (),
     ) -> ObjectInfo:
         """Add one file as a blob, never executable; a link stands for its target."""
         check_name(name)
         with self._writing():
-            file = take_file(source, self._staging, consume=consume)
+            recollection = self._recollect(source, "blob") if remember else None
+            if known := self._unchanged(recollection, name, references):
+                return known
+            file = take_file(
+                source, self._staging, consume=consume, recollection=recollection
+            )
+            self._learnt(recollection, file)
             return self._add(file, name, references, lambda: self._linked(file))
 
     def add_bytes(
@@ -143,6 +170,9 @@ class LocalTransaction:
                 self._publisher.publish(self._batch)
                 for path, content in self._contents.items():
                     self._published(path, content)
+            if error is None:
+                for recollection, node in self._lessons:
+                    recollection.keep(node, self._staging)
         finally:
             # What cannot be removed now is swept when this process has ended.
             with suppress(OSError):
@@ -187,6 +217,33 @@ class LocalTransaction:
 
     def _is_there(self, path: StorePath) -> bool:
         return os.path.lexists(self._staging.layout.object(path))
+
+    def _recollect(self, source: Path, kind: str) -> Recollection:
+        from fromager.store.stat_cache import StatCache
+
+        folder = self._staging.layout.cache("stat")
+        return StatCache(folder, int(self._clock() * 1e9)).recollect(source, kind)
+
+    def _unchanged(
+        self,
+        recollection: Recollection | None,
+        name: str,
+        references: Iterable[StorePath],
+    ) -> ObjectInfo | None:
+        """The object that nothing has to be read for, if it is valid."""
+        if recollection is None or recollection.digest is None:
+            return None
+        path = StorePath.of(recollection.digest, name)
+        known = self._known(path)
+        if known is None or not self._is_there(path):
+            return None
+        return known if set(references) <= set(known.references) else None
+
+    def _learnt(
+        self, recollection: Recollection | None, node: File | Directory
+    ) -> None:
+        if recollection is not None:
+            self._lessons.append((recollection, node))
 
     def _put(self, content: bytes, *, executable: bool) -> File:
         file = File(blob_digest(content), executable, len(content))

@@ -44,6 +44,9 @@ class File:
     size: int = field(default=0, compare=False)
     """Bytes; known where the file was read, and no part of any digest."""
 
+    def __hash__(self) -> int:
+        return hash(self.digest.raw)
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -179,7 +182,7 @@ def from_paths(nodes: Iterable[tuple[str, Node]]) -> Directory:
         if name in below[parent] or path in below:
             raise InvalidRecord("tree", f"{path} is there twice")
         below[parent][name] = node
-    return _assemble(below)
+    return assemble(below)
 
 
 def _split(path: str) -> tuple[str, str]:
@@ -202,8 +205,11 @@ def _make_parents(below: dict[str, dict[str, Node]], path: str) -> None:
         below[new] = {}
 
 
-def _assemble(below: dict[str, dict[str, Node]]) -> Directory:
-    """The tree of these folders' entries, each folder named after its parent."""
+def assemble(below: dict[str, dict[str, Node]]) -> Directory:
+    """The tree of these folders' entries, by path; each folder comes after its parent.
+
+    They are used up.
+    """
     for path in reversed([path for path in below if path]):
         parent, _, name = path.rpartition("/")
         below[parent][name] = Directory.of(below.pop(path))
@@ -236,7 +242,7 @@ def load_node(rows: object) -> Node:
             raise InvalidRecord("tree", "the first row is not its root")
         if kind != "d":
             return _load_leaf(kind, values)
-        return _assemble(_load_folders(others))
+        return assemble(_load_folders(others))
     except (TypeError, ValueError, AttributeError) as error:
         raise InvalidRecord("tree", f"not rows of nodes: {error}") from error
 

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Final, Self
 from fromager.store.digest import blob_digest
 from fromager.store.durability import storage_error
 from fromager.store.errors import InvalidRecord, UnsupportedFile
-from fromager.store.staging import Mirror
+from fromager.store.mirror import Mirror
 from fromager.store.tree import Directory, File, Link, encode, from_paths
 
 if TYPE_CHECKING:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.bench_realise import Row, summary
+from benchmarks.bench_store import ratios
 from benchmarks.collect_sdists import LOCK, pin_of, read_lock
 from benchmarks.contenders import WORKLOADS
 from benchmarks.measuring import Cost
 from benchmarks.samples import Sample
 from benchmarks.samples import summary as overhead_summary
+from benchmarks.store_work import closure_seconds, make_tree
 
 TESTS: Final = Path(__file__).parent
 MEASURE: Final = """
@@ -121,3 +123,38 @@ def test_the_lock_has_the_sdists_of_all_workloads() -> None:
 
     for workload in WORKLOADS.glob("w*.txt"):
         assert set(workload.read_text().split()) <= pins
+
+
+def test_the_store_is_compared_with_nix_round_by_round() -> None:
+    walls = {"fromager": (1.0, 4.0, 2.0), "nix": (2.0, 4.0, 8.0)}
+    samples = [
+        Sample(f"tree: {tool}", cpu=wall / 2, wall=wall)
+        for tool, each in walls.items()
+        for wall in each
+    ]
+
+    lines = ratios(samples).splitlines()
+
+    assert [line.split() for line in lines[1:]] == [
+        ["tree", "0.500", "x", "0.500", "x", "1.000", "x", "0.7"]
+    ]
+
+
+def test_a_tree_to_add_is_the_same_each_time_and_has_no_equal_files(
+    tmp_path: Path,
+) -> None:
+    for name in ("one", "other"):
+        make_tree(tmp_path / name, 50, 100_000, 5)
+
+    def contents(name: str) -> list[bytes]:
+        places = sorted((tmp_path / name).rglob("file*"))
+        return [place.read_bytes() for place in places]
+
+    found = contents("one")
+    assert found == contents("other")
+    assert len(set(found)) == 50
+    assert 99_000 < sum(map(len, found)) < 102_000
+
+
+def test_a_made_up_graph_is_reached_as_a_whole(tmp_path: Path) -> None:
+    assert closure_seconds(tmp_path / "store", 100) < 1

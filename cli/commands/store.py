@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fromager.cli.commands.store_add import add
+from fromager.cli.commands.store_du import du
 from fromager.cli.commands.store_rebuild_db import rebuild_db
 from fromager.cli.commands.store_repair import repair
 from fromager.cli.commands.store_verify import verify
@@ -22,12 +24,12 @@ if TYPE_CHECKING:
     from fromager.store import LocalStore, ObjectInfo, RootUse, StorePath
 
 
-@click.group("store", short_help="Look into the store, and keep it sound.")
+@click.group("store", short_help="Look into the store, add to it, keep it sound.")
 def command() -> None:
-    """Look into the store, and keep it sound."""
+    """Look into the store, add to it, and keep it sound."""
 
 
-for each in (verify, repair, rebuild_db):
+for each in (add, du, verify, repair, rebuild_db):
     command.add_command(each)
 
 
@@ -173,6 +175,32 @@ def _root_row(use: RootUse) -> dict[str, object]:
         "exclusive_objects": use.exclusive,
         "exclusive_bytes": use.freed.bytes,
     }
+
+
+@command.command("referrers", short_help="List what needs an object.")
+@click.argument("targets", nargs=-1, required=True)
+@click.option("--recursive", is_flag=True, help="Also what needs those, and so on.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@click.pass_obj
+def referrers(
+    flags: Mapping[str, object],
+    targets: tuple[str, ...],
+    recursive: bool,
+    as_json: bool,
+) -> int:
+    """List the objects that reference these."""
+    wiring = wire(flags)
+    with wiring.open_store(create=False) as store:
+        paths = store.referrers(
+            [find_object(store, target).path for target in targets],
+            recursive=recursive,
+        )
+        if as_json:
+            wiring.console.json({"referrers": [str(path) for path in paths]})
+        else:
+            for path in paths:
+                wiring.console.data(str(path))
+    return ExitCode.DONE
 
 
 def _members(store: LocalStore, info: ObjectInfo) -> Iterable[dict[str, object]]:

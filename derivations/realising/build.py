@@ -266,7 +266,8 @@ class BuildPlace:
         content = take_metadata(build.subject, folder / "build" / "out" / result)
         name = object_name(f"{build.subject}-metadata")
         output = transaction.add_bytes(content, name)
-        return Made(output, build.arrangement.facts)
+        asked = (*build.asked, build.question.key)
+        return Made(output, build.arrangement.facts, asked)
 
 
 def _operation(build: BackendRun) -> Operation:

@@ -7,6 +7,8 @@ import gzip
 import json
 import os
 import sqlite3
+import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -56,8 +58,10 @@ def assert_hidden(place: Place, *outcomes: Outcome) -> None:
                 continue
             content = path.read_bytes()
             looked += 1
-            if name.endswith(".gz") and content[:2] == b"\x1f\x8b":
-                content = gzip.decompress(content)
+            if content[:2] == b"\x1f\x8b":
+                # Other tests keep archives here that are cut short.
+                with suppress(EOFError, OSError, zlib.error):
+                    content += gzip.decompress(content)
             for form in FORMS:
                 assert form not in content, path
     assert looked > 20

@@ -480,3 +480,30 @@ def test_what_was_found_damaged_above_is_served_from_below(
     repairs = layered.care().repair(None, [OtherStore(each) for each in layered.lower])
     assert repairs.irreparable == ()
     assert layered.place(own.path).parent == layered.root
+
+
+def test_what_refers_to_an_object_is_found_in_all_layers(
+    tmp_path: Path, lower: Path
+) -> None:
+    with open_store(lower) as below:
+        base = add(below, b"base", "base").path
+        middle = add(below, b"middle", "middle", base).path
+    with open_layers(tmp_path / "top", [lower], create=True) as store:
+        top = add(store, b"top", "top", middle).path
+        direct = add(store, b"direct", "direct", base).path
+
+        assert store.referrers([base]) == tuple(sorted([middle, direct]))
+        assert store.referrers([base], recursive=True) == tuple(
+            sorted([middle, direct, top])
+        )
+
+
+def test_space_is_told_of_objects_wherever_they_lie(
+    tmp_path: Path, lower: Path
+) -> None:
+    with open_store(lower) as below:
+        path = add(below, b"1" * 10_000).path
+        expected = below.space.of([path])
+    with open_layers(tmp_path / "top", [lower], create=True) as store:
+        assert store.space.of([path]) == expected
+        assert store.space.total().objects == 0

@@ -108,6 +108,17 @@ def _add_at_once(attempt: Attempt) -> None:
     assert at_once(2, add) == [0, 0]
 
 
+def _add_unchanged(attempt: Attempt) -> None:
+    """Adds a folder twice; the second time nothing of it is read."""
+    with attempt.store() as store:
+        for _ in range(2):
+            with store.transaction() as transaction:
+                info = transaction.add_directory(
+                    attempt.folder / "in", "thing", remember=True
+                )
+            attempt.done("object", info.path)
+
+
 def _consume(attempt: Attempt) -> None:
     with attempt.store() as store:
         with store.scratch("work") as scratch:
@@ -275,6 +286,7 @@ OPERATIONS: Final = (
     Operation("create", _no_store, _create),
     ADD,
     Operation("add more references", _some_store, _add_more_references),
+    Operation("add again", _some_store, _add_unchanged),
     Operation("add what was built", _some_store, _consume),
     Operation("build a tree", _some_store, _build_tree),
     Operation("claim", _some_store, _claim_only),
