@@ -205,6 +205,8 @@ class _Publication:
             if staged.place is not None and not registry.has(path)
         ]
         for file, staged in batch.staging.blobs.items():
+            if batch.staging.is_unused(staged):
+                continue
             if not self._pool(file, staged, batch.staging):
                 for path in new:
                     self._pin(self._layout.blob(file), file, path.hash, batch.staging)

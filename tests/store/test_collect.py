@@ -563,3 +563,12 @@ def test_exactly_what_roots_need_stays_and_the_dry_run_says_so(
         assert done == expected
         assert done.objects == len(everything) - len(needed(sketch))
         assert collect(place).objects == 0
+
+
+def test_bytes_that_no_object_got_are_not_kept(place: Path) -> None:
+    with open_store(place) as store, store.transaction() as transaction:
+        transaction.put_blob(b"unused")
+        transaction.add_bytes(b"used", "used")
+
+    with open_store(place) as store:
+        assert stray(store) == []
