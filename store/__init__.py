@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from fromager.store.liveness import Edge
     from fromager.store.local import LocalStore
     from fromager.store.locks import Caller
+    from fromager.store.opening import make_room
     from fromager.store.other_store import OtherStore
     from fromager.store.path import StorePath, check_name
     from fromager.store.pool import Amount
@@ -122,6 +123,7 @@ _HOME = {
     "layered": ("LayeredStore",),
     "local": ("LocalStore",),
     "locks": ("Caller",),
+    "opening": ("make_room",),
     "path": ("StorePath", "check_name"),
     "pool": ("Amount",),
     "scratch": ("Scratch",),
@@ -207,6 +209,7 @@ __all__ = [
     "dump_realisation",
     "from_paths",
     "load_realisation",
+    "make_room",
     "open_layers",
     "open_store",
     "read_tree",

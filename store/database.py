@@ -6,6 +6,7 @@ that SQLite's own waiting is a second line only.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from contextlib import contextmanager
@@ -274,6 +275,9 @@ def database_error(root: Path, error: sqlite3.Error) -> StoreError:
     """What an error of SQLite means to the store's user."""
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_FULL:
+            return StoreFull(root)
+        case sqlite3.SQLITE_IOERR if os.statvfs(root).f_bavail == 0:
+            # It cannot even share its log.
             return StoreFull(root)
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return DatabaseUnusable(root, f"its database is damaged ({error})")

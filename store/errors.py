@@ -157,4 +157,4 @@ class StoreFull(StoreError):
 
     @property
     def hint(self) -> str | None:
-        return "Free some space and run the same command again; nothing was lost"
+        return "Collect garbage or free some space, and run the same command again; nothing was lost"

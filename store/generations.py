@@ -8,7 +8,7 @@ force. Files are the truth; no database is needed to know what they keep alive.
 from __future__ import annotations
 
 import json
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -21,7 +21,7 @@ from fromager.store.path import StorePath, check_name
 from fromager.store.realisation import NOT_A_RECORD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from fromager.store.layout import StoreLayout
@@ -58,9 +58,13 @@ class Generations:
     """The named roots of a store."""
 
     def __init__(
-        self, layout: StoreLayout, effect: Callable[[str], None] = no_effect
+        self,
+        layout: StoreLayout,
+        effect: Callable[[str], None] = no_effect,
+        require_writable: Callable[[], None] = lambda: None,
     ) -> None:
         self._layout, self._effect = layout, effect
+        self._require_writable = require_writable
         self._read: dict[Path, tuple[tuple[int, int], Generation]] = {}
 
     def names(self) -> tuple[str, ...]:
@@ -103,7 +107,7 @@ class Generations:
         wanted = tuple(sorted(set(members), key=lambda each: (each.label, each.path)))
         folder = self._folder(name)
         folder.mkdir(parents=True, exist_ok=True)
-        with exclusive(self._layout.locks / "roots"):
+        with self._changing():
             numbers = self._numbers(name)
             if numbers:
                 (last,) = (each for each in self.of(name) if each.current)
@@ -123,7 +127,7 @@ class Generations:
         Raises:
             RootMissing: no such root or generation, or there is none before.
         """
-        with exclusive(self._layout.locks / "roots"):
+        with self._changing():
             found = self.of(name)
             (now,) = (each.number for each in found if each.current)
             if number is None:
@@ -151,7 +155,7 @@ class Generations:
             RootMissing: no such root or generation; nothing was deleted.
         """
         folder = self._folder(name)
-        with exclusive(self._layout.locks / "roots"):
+        with self._changing():
             there = self._numbers(name)
             if not there:
                 raise RootMissing(name)
@@ -174,13 +178,19 @@ class Generations:
 
     def expire(self, name: str, numbers: Iterable[int]) -> tuple[int, ...]:
         """Delete generations, but for what is gone, or current by now."""
-        with exclusive(self._layout.locks / "roots"):
+        with self._changing():
             there, current = self._numbers(name), self._current(name)
             gone = [each for each in numbers if each in there and each != current]
             for number in gone:
                 self._effect("delete generation")
                 (self._folder(name) / f"{number}.json").unlink(missing_ok=True)
         return tuple(gone)
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        self._require_writable()
+        with exclusive(self._layout.locks / "roots"):
+            yield
 
     def _folder(self, name: str) -> Path:
         return self._layout.generations / check_name(name)
