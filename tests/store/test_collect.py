@@ -21,11 +21,10 @@ from fromager.store import (
     Member,
     Policy,
     StoreFull,
-    blob_digest,
     make_room,
     open_store,
 )
-from support.garbage import add, claim, here, key, on_disk, root, stray
+from support.garbage import add, claim, here, key, on_disk, orphan, root, stray
 from support.processes import fork, wait
 from support.trees import damages
 
@@ -465,9 +464,7 @@ def test_what_crashes_left_is_found_when_all_is_looked_at(place: Path) -> None:
     claims = private / "realisations" / "00" / ("0" * 64)
     claims.mkdir(parents=True)
     (claims / f"{'1' * 64}.json").write_text("{}")
-    digits = blob_digest(b"orphan").hex
-    (private / "blobs" / digits[:2]).mkdir(exist_ok=True)
-    (private / "blobs" / digits[:2] / digits[2:]).write_bytes(b"orphan")
+    orphan(place, b"orphan")
     moved = place / f"{'a' * 32}-{lost.path.name}"
     lost.path.below(place).chmod(0o755)
     lost.path.below(place).rename(moved)
