@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from errno import EIO, ENOSPC
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,7 +65,7 @@ def collect(
 
 
 class At:
-    """Does something once, before an effect of that name."""
+    """Does something once, before an effect of that name, as another process would."""
 
     def __init__(self, name: str, work: Callable[[], object]) -> None:
         self.name, self.work, self.done = name, work, False
@@ -72,7 +73,8 @@ class At:
     def __call__(self, name: str) -> None:
         if name == self.name and not self.done:
             self.done = True
-            self.work()
+            with ThreadPoolExecutor(1) as threads:
+                threads.submit(self.work).result()
 
 
 def sound(place: Path) -> list[str]:
