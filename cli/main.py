@@ -24,6 +24,8 @@ COMMANDS: Final = {
     "why-rebuilt": ("why_rebuilt", "Say which inputs changed since the last build."),
     "check": ("check", "Build again what was built, and compare."),
     "diff": ("diff", "Say what differs between two outputs, and why."),
+    "challenge": ("challenge", "Compare with what other machines recorded."),
+    "verify": ("verify", "Hold a closure against a policy."),
     "push": ("push", "Bring what was built to a cache, with all it was made from."),
     "pull": ("pull", "Take what others built out of a cache."),
     "key": ("key", "Keys to sign with, and whose claims are believed."),

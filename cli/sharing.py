@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fromager.derivations import (
         Belief,
         Cache,
+        Claim,
         Keyring,
         PlaceMeans,
         Pusher,
@@ -91,6 +92,24 @@ class Sharing:
                 "no cache is named", hint="Name one, or set `substituters` in settings"
             )
         return [self.cache(store, url) for url in found]
+
+    def claims(
+        self,
+        caches: Sequence[Cache],
+        steps: Sequence[Realisation],
+        belief: Belief | None = None,
+    ) -> list[Claim]:
+        """What is said of steps in caches, each claim examined once."""
+        believed = belief or self.belief
+        keys = [step.key for step in steps]
+        found = dict.fromkeys(
+            content for cache in caches for content in cache.envelopes(keys)
+        )
+        return [believed.examine(content) for content in found]
+
+    def own_builders(self) -> list[str]:
+        """The identities of the builders that this user signs for."""
+        return [key.public.builder for key in self.keyring.signing_keys()]
 
     def substituter(self, store: LocalStore) -> Substituter | None:
         """What may have built elsewhere; None if nobody is to be asked."""

@@ -180,6 +180,12 @@ if TYPE_CHECKING:
     from fromager.derivations.resolution.cutoff import Cutoffs, exact_pins
     from fromager.derivations.resolution.request import GivenRequirement
     from fromager.derivations.sharing.cache import Cache
+    from fromager.derivations.sharing.challenging import (
+        Challenge,
+        Item,
+        Outcome,
+        challenge,
+    )
     from fromager.derivations.sharing.claims import Claim, Standing, agreement, examine
     from fromager.derivations.sharing.fetching import Fetcher
     from fromager.derivations.sharing.keyring import Keyring, read_public_key
@@ -191,10 +197,13 @@ if TYPE_CHECKING:
     )
     from fromager.derivations.sharing.place import CachePlace
     from fromager.derivations.sharing.places import PlaceMeans, open_place
+    from fromager.derivations.sharing.policy import Fault, Policy, read_policy
+    from fromager.derivations.sharing.proving import Proof, Proven, prove
     from fromager.derivations.sharing.pulling import Offer, Puller, find_offer
     from fromager.derivations.sharing.pushing import Pushed, Pusher, sign_claim
     from fromager.derivations.sharing.signing import EnvelopeSigner, KeyVerifier
     from fromager.derivations.sharing.substituting import Belief, Substituter
+    from fromager.derivations.sharing.tracing import Tracer
     from fromager.derivations.sources.members import Limits
     from fromager.derivations.sources.opening import Repositories, open_repositories
     from fromager.derivations.sources.patch import apply_patch
@@ -277,16 +286,20 @@ _HOME = {
     "resolution.cutoff": "Cutoffs exact_pins",
     "resolution.request": "GivenRequirement",
     "sharing.cache": "Cache",
+    "sharing.challenging": "Challenge Item Outcome challenge",
     "sharing.claims": "Claim Standing agreement examine",
     "sharing.fetching": "Fetcher",
     "sharing.keyring": "Keyring read_public_key",
     "sharing.keys": "PublicKey SigningKey Trust TrustedKey",
     "sharing.place": "CachePlace",
     "sharing.places": "PlaceMeans open_place",
+    "sharing.policy": "Fault Policy read_policy",
+    "sharing.proving": "Proof Proven prove",
     "sharing.pulling": "Offer Puller find_offer",
     "sharing.pushing": "Pushed Pusher sign_claim",
     "sharing.signing": "EnvelopeSigner KeyVerifier",
     "sharing.substituting": "Belief Substituter",
+    "sharing.tracing": "Tracer",
     "sources.members": "Limits",
     "sources.opening": "Repositories open_repositories",
     "sources.patch": "apply_patch",
@@ -298,18 +311,19 @@ _MODULE = {name: module for module, names in _HOME.items() for name in names.spl
 __all__ = [
     "EXPLANATIONS", "Assignment", "Belief", "Bubblewrap", "BuildCycle",
     "BuildError", "BuildPolicy", "Cache", "CachePlace", "CacheRefused", "Cause",
-    "Checker", "Circumstances", "Claim", "Clues", "Conditions", "Contents",
-    "Customisation", "Cutoffs", "DependencyFailed", "Derivation", "DerivationError",
-    "Difference", "Effects", "EnvelopeSigner", "Event", "Explanation", "Facts",
-    "Failure", "Fetcher", "Finding", "Freshness", "GivenRequirement",
-    "HashMismatch", "HostBase", "HttpIndexClient", "IndexClient",
-    "IndexConfiguration", "IndexUrl", "InputError", "InputGone", "Interpreter",
-    "InvalidDerivation", "InvalidLock", "KeyVerifier", "Keyring", "Kind", "Limits",
-    "Lock", "LockMismatch", "LockedPlatform", "LockedRequest", "LogOutput",
-    "MemberDifference", "Memo", "NetworkError", "NoFacts", "Noted", "Offer",
-    "Overrides", "PatchFolder", "PlaceMeans", "Planned", "Platform",
-    "PrebuiltRefused", "Preferences", "PublicKey", "Puller", "Pushed", "Pusher",
-    "Reach", "RealiseRequest", "Realised", "RealisedWheel", "Realiser", "Reason",
+    "Challenge", "Checker", "Circumstances", "Claim", "Clues", "Conditions",
+    "Contents", "Customisation", "Cutoffs", "DependencyFailed", "Derivation",
+    "DerivationError", "Difference", "Effects", "EnvelopeSigner", "Event",
+    "Explanation", "Facts", "Failure", "Fault", "Fetcher", "Finding", "Freshness",
+    "GivenRequirement", "HashMismatch", "HostBase", "HttpIndexClient",
+    "IndexClient", "IndexConfiguration", "IndexUrl", "InputError", "InputGone",
+    "Interpreter", "InvalidDerivation", "InvalidLock", "Item", "KeyVerifier",
+    "Keyring", "Kind", "Limits", "Lock", "LockMismatch", "LockedPlatform",
+    "LockedRequest", "LogOutput", "MemberDifference", "Memo", "NetworkError",
+    "NoFacts", "Noted", "Offer", "Outcome", "Overrides", "PatchFolder",
+    "PlaceMeans", "Planned", "Platform", "Policy", "PrebuiltRefused", "Preferences",
+    "Proof", "Proven", "PublicKey", "Puller", "Pushed", "Pusher", "Reach",
+    "RealiseRequest", "Realised", "RealisedWheel", "Realiser", "Reason",
     "RebuildMeans", "RebuildRefused", "Rebuilt", "Report", "Reporter",
     "Repositories", "RequirementFile", "ResolutionError", "ResolvedDerivation",
     "RestoreByBuilding", "Retries", "Round", "RoutedClient", "Sameness", "Sandbox",
@@ -317,21 +331,22 @@ __all__ = [
     "SigningError", "SigningKey", "SourceError", "SourceTree", "SourceTrees",
     "Standing", "State", "StepFailed", "StepFinished", "StepReused", "StepStarted",
     "StepSubstituted", "Steps", "StopSignal", "Stopped", "Substituter",
-    "Surroundings", "Target", "Trust", "TrustedKey", "UnsafeArchive",
+    "Surroundings", "Target", "Tracer", "Trust", "TrustedKey", "UnsafeArchive",
     "UnsandboxedRunner", "Untrusted", "Variation", "VariationMeans",
     "VariationOutcome", "Verdict", "WaitGraph", "Waiting", "WheelRefused",
     "WorkTree", "agreement", "all_patches", "apply_patch", "before_patch",
-    "build_again", "build_closure", "build_steps", "compare", "compare_inputs",
-    "decode", "differences", "diffoscope", "encode", "exact_pins", "examine",
-    "find_bubblewrap", "find_http_settings", "find_indexes", "find_offer",
-    "format_lock", "host_platform", "html_page", "joined", "judge", "kept_versions",
-    "known_platform", "known_words", "last_failure", "lint", "lock_changes",
-    "look_around", "make_work_tree", "open_client", "open_contents", "open_place",
-    "open_repositories", "overall", "parse_given", "parse_lock",
-    "parse_requirement", "plain_value", "plan_key", "probe", "read_constraints",
-    "read_project", "read_public_key", "read_requirements", "recipe_versions",
-    "redact", "resolve_inputs", "runtime_closure", "sign_claim", "summary",
-    "try_patches", "unpatched", "verdict", "why_rebuilt", "written_patch",
+    "build_again", "build_closure", "build_steps", "challenge", "compare",
+    "compare_inputs", "decode", "differences", "diffoscope", "encode", "exact_pins",
+    "examine", "find_bubblewrap", "find_http_settings", "find_indexes",
+    "find_offer", "format_lock", "host_platform", "html_page", "joined", "judge",
+    "kept_versions", "known_platform", "known_words", "last_failure", "lint",
+    "lock_changes", "look_around", "make_work_tree", "open_client", "open_contents",
+    "open_place", "open_repositories", "overall", "parse_given", "parse_lock",
+    "parse_requirement", "plain_value", "plan_key", "probe", "prove",
+    "read_constraints", "read_policy", "read_project", "read_public_key",
+    "read_requirements", "recipe_versions", "redact", "resolve_inputs",
+    "runtime_closure", "sign_claim", "summary", "try_patches", "unpatched",
+    "verdict", "why_rebuilt", "written_patch",
 ]
 # fmt: on
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from fromager.derivations.sharing.keys import Trust, TrustedKey
     from fromager.derivations.sharing.signing import Verifier
-    from fromager.store import Digest
+    from fromager.store import Digest, StorePath
 
 
 class Standing(Enum):
@@ -63,6 +63,11 @@ class Claim:
         if self.statement is None:
             return None
         return self.statement.realisation.output_digest
+
+    @property
+    def object(self) -> StorePath | None:
+        """The object that it gave, as it says."""
+        return None if self.statement is None else self.statement.realisation.output
 
     @property
     def is_evidence(self) -> bool:

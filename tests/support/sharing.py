@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
@@ -35,6 +36,7 @@ from fromager.derivations.sharing.envelope import (
     signed_bytes,
 )
 from fromager.derivations.sharing.folder_place import FolderPlace
+from fromager.derivations.sharing.keyring import Keyring
 from fromager.derivations.sharing.statement import (
     PAYLOAD_TYPE,
     Statement,
@@ -202,3 +204,19 @@ def take(
     assert found is not None, f"{text} is not offered"
     puller = Puller(store, [cache], belief(*(names or ("farm",))), unheard)
     return puller.pull(found)
+
+
+def pusher_of(home: Path, store: LocalStore, cache: Cache) -> Pusher:
+    """What brings closures to a cache, with the key in somebody's home."""
+    signing = Keyring(home / ".config" / "fromager").signing_key(None)
+    (secret,) = home.rglob(f"{signing.public.name}.pem")
+    key = replace(signing, signer=f"file2:{secret}")
+    signer = EnvelopeSigner.open(key)
+    return Pusher(store, cache, lambda: signer, key.public.builder, time.time)
+
+
+def impostor(store: LocalStore, cache: Cache, name: str, victim: str) -> Pusher:
+    """Somebody who signs with a key of their own, and says to be another builder."""
+    liar = replace(builder(name).key, name=victim)
+    signer = EnvelopeSigner(liar, CryptoSigner(builder(name).secret))
+    return Pusher(store, cache, lambda: signer, liar.builder, time.time)
