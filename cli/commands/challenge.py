@@ -109,7 +109,8 @@ def _print(
     for item in found.having(Outcome.NOT_COMPARABLE):
         console.data(f"{_name(item)}: not comparable, since {_list(item.because)}")
     for item in found.having(Outcome.INCONCLUSIVE):
-        console.data(f"{_name(item)}: inconclusive, nobody else tells of it")
+        why = "; ".join(item.reasons) or "nobody else tells of it"
+        console.data(f"{_name(item)}: inconclusive, {why}")
     counts = ", ".join(
         f"{len(found.having(outcome))} {outcome.value}"
         for outcome in Outcome

@@ -10,9 +10,13 @@ from fromager.cli.exit_codes import ExitCode
 from fromager.cli.sharing import Sharing
 from fromager.cli.targets import find_realisation
 from fromager.cli.wiring import wire
+from fromager.store import ObjectMissing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from fromager.derivations import Failure
+    from fromager.store import LocalStore, Realisation
 
 
 @click.command("push", short_help="Bring what was built to a cache.")
@@ -38,16 +42,18 @@ def command(
     """Bring what was built to a cache: outputs, all that they were made from, what they
     need at run time, and signed claims about all builds of this machine.
 
+    Builds that failed are told, too; a TARGET may be one that never was anything else.
     What the cache has is not sent again. What was cut off goes on where it was.
     """
     wiring = wire(flags, **settings)
     sharing = Sharing(wiring)
     with wiring.open_store(create=False) as store:
-        named = [find_realisation(store, target) for target in targets]
+        named, failed = _found(store, targets)
         roots, steps = sharing.closure(store, named)
+        failed += _failed_before(store, steps)
         cache = sharing.cache(store, url)
         try:
-            pushed = sharing.pusher(store, cache).push(roots, steps)
+            pushed = sharing.pusher(store, cache).push(roots, steps, failed)
         finally:
             cache.close()
     if as_json:
@@ -70,3 +76,35 @@ def command(
             f"{pushed.files} new files, {pushed.written:,} bytes, to {cache.url}"
         )
     return ExitCode.DONE
+
+
+def _found(
+    store: LocalStore, targets: tuple[str, ...]
+) -> tuple[list[Realisation], list[tuple[str, Failure]]]:
+    """What the targets stand for: builds, or failures of such as were never built."""
+    from fromager.derivations import InputError, last_failure
+
+    named, failed = [], []
+    for target in targets:
+        try:
+            named.append(find_realisation(store, target))
+        except (ObjectMissing, InputError):
+            failure = last_failure(store, target)
+            if failure is None:
+                raise
+            failed.append((target, failure))
+    return named, failed
+
+
+def _failed_before(
+    store: LocalStore, steps: list[Realisation]
+) -> list[tuple[str, Failure]]:
+    """Failures of the very steps that were done at another time."""
+    from fromager.derivations import last_failure
+
+    found = []
+    for step in steps:
+        failure = last_failure(store, step.subject) if step.kind == "wheel" else None
+        if failure is not None and failure.key == step.key:
+            found.append((step.subject, failure))
+    return found

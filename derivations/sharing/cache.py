@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from fromager.derivations.errors import CacheRefused
 from fromager.derivations.sharing import layout
+from fromager.derivations.sharing.claims import load_said
 from fromager.derivations.sharing.envelope import load_envelope
+from fromager.derivations.sharing.failing import FailedBuild
 from fromager.derivations.sharing.place import read
-from fromager.derivations.sharing.statement import load_statement
 from fromager.store import Digest, InvalidRecord, blob_digest
 
 if TYPE_CHECKING:
@@ -224,7 +225,8 @@ def _keep(place: Path, content: bytes) -> None:
 def _claimed_key(content: bytes) -> Digest | None:
     """The key that an envelope says it is about; None if it is unreadable."""
     try:
-        return load_statement(load_envelope(content).payload).realisation.key
+        said = load_said(load_envelope(content).payload)
+        return said.key if isinstance(said, FailedBuild) else said.realisation.key
     except InvalidRecord:
         return None
 

@@ -137,13 +137,17 @@ def _judge(
     others = tuple(
         claim
         for claim in trusted
-        if claim.output != step.output_digest and not claim.is_evidence
+        if claim.output not in (None, step.output_digest) and not claim.is_evidence
     )
     same = (claim for claim in trusted if claim.output == step.output_digest)
     agreeing = tuple(
         sorted({c.signer for c in same if c.signer is not None and not c.is_evidence})
     )
-    reasons = tuple(sorted({claim.reason for claim in heard if claim.reason}))
+    failed = {claim.signer for claim in trusted if claim.failure is not None}
+    reasons = (
+        *sorted({claim.reason for claim in heard if claim.reason}),
+        *(f"its build failed at {name}" for name in sorted(filter(None, failed))),
+    )
     forged = any(claim.standing is Standing.FORGED for claim in heard)
     if others:
         outcome = Outcome.MISMATCH
@@ -159,7 +163,7 @@ def _judge(
 
 
 def _is_own(step: Realisation, claim: Claim, own: frozenset[str]) -> bool:
-    if claim.statement is None or claim.standing is Standing.FORGED:
+    if claim.builder is None or claim.standing is Standing.FORGED:
         return False
-    builder = claim.statement.builder
+    builder = claim.builder
     return builder in own or (step.is_substituted and builder == step.fact("builder"))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from fromager.derivations.sharing.envelope import Envelope, load_envelope
+from fromager.derivations.sharing.failing import FailedBuild, load_failure
 from fromager.derivations.sharing.statement import (
     PAYLOAD_TYPE,
     Statement,
@@ -46,16 +47,26 @@ class Claim:
     """The envelope as JSON."""
     standing: Standing
     statement: Statement | None = None
-    """None if it is unreadable."""
+    """None if it is unreadable, or says that a build failed."""
     signer: str | None = None
     """The name of the trusted key that signed it."""
     reason: str = ""
     """Why it is not trusted."""
+    failure: FailedBuild | None = None
+    """Instead of a statement about a build: that it failed."""
 
     @property
     def key(self) -> Digest | None:
         """The key that it is about."""
+        if self.failure is not None:
+            return self.failure.key
         return None if self.statement is None else self.statement.realisation.key
+
+    @property
+    def builder(self) -> str | None:
+        """Whose claim it says that it is."""
+        said = self.failure or self.statement
+        return None if said is None else said.builder
 
     @property
     def output(self) -> Digest | None:
@@ -82,36 +93,51 @@ def examine(content: bytes, trust: Trust, verifier: Verifier, today: date) -> Cl
         if envelope.payload_type != PAYLOAD_TYPE:
             reason = f"its payload is {envelope.payload_type:.80}"
             return Claim(content, Standing.UNREADABLE, reason=reason)
-        statement = load_statement(envelope.payload)
+        said = load_said(envelope.payload)
     except InvalidRecord as error:
         return Claim(content, Standing.UNREADABLE, reason=str(error))
-    signers = _signers(envelope, statement, trust, verifier)
-    for signer in signers:
-        if signer.key.builder == statement.builder:
-            lapsed = signer.why_not(today)
-            standing = Standing.LAPSED if lapsed else Standing.TRUSTED
-            name = signer.key.name
-            return Claim(content, standing, statement, name, lapsed or "")
-    if signers:
-        name = signers[0].key.name
-        reason = f"{name} signed it, and it says that it is of {statement.builder}"
-        return Claim(content, Standing.FORGED, statement, name, reason)
-    if statement.builder in [trusted.key.builder for trusted in trust.keys]:
-        reason = f"it says that it is of {statement.builder}, who did not sign it"
-        return Claim(content, Standing.FORGED, statement, None, reason)
-    reason = f"{statement.builder} is not trusted"
-    return Claim(content, Standing.UNKNOWN, statement, None, reason)
+    if isinstance(said, FailedBuild):
+        bare = Claim(content, Standing.UNKNOWN, failure=said)
+    else:
+        bare = Claim(content, Standing.UNKNOWN, said)
+    signer = _signer(envelope, said.builder, trust, verifier)
+    if signer is None:
+        if said.builder in [trusted.key.builder for trusted in trust.keys]:
+            reason = f"it says that it is of {said.builder}, who did not sign it"
+            return replace(bare, standing=Standing.FORGED, reason=reason)
+        return replace(bare, reason=f"{said.builder} is not trusted")
+    name = signer.key.name
+    if signer.key.builder != said.builder:
+        reason = f"{name} signed it, and it says that it is of {said.builder}"
+        return replace(bare, standing=Standing.FORGED, signer=name, reason=reason)
+    lapsed = signer.why_not(today)
+    standing = Standing.LAPSED if lapsed else Standing.TRUSTED
+    return replace(bare, standing=standing, signer=name, reason=lapsed or "")
 
 
-def _signers(
-    envelope: Envelope, statement: Statement, trust: Trust, verifier: Verifier
-) -> list[TrustedKey]:
-    """The trusted keys that signed it; the first who should have is asked first."""
-    ordered = sorted(trust.keys, key=lambda each: each.key.builder != statement.builder)
-    for trusted in ordered:
-        if verifier.verifies(trusted.key, envelope):
-            return [trusted]
-    return []
+def load_said(payload: bytes) -> Statement | FailedBuild:
+    """What a payload says: what a build gave, or that it failed.
+
+    Raises:
+        InvalidRecord: neither.
+    """
+    try:
+        return load_statement(payload)
+    except InvalidRecord as error:
+        try:
+            return load_failure(payload)
+        except InvalidRecord:
+            raise error from None
+
+
+def _signer(
+    envelope: Envelope, builder: str, trust: Trust, verifier: Verifier
+) -> TrustedKey | None:
+    """The trusted key that signed it; the builder's own, if that did."""
+    ordered = sorted(trust.keys, key=lambda each: each.key.builder != builder)
+    return next(
+        (each for each in ordered if verifier.verifies(each.key, envelope)), None
+    )
 
 
 @dataclass(frozen=True, slots=True)

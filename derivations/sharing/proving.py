@@ -131,7 +131,7 @@ def _prove(
         for claim in claims
         if claim.standing is Standing.TRUSTED
         and not claim.is_evidence
-        and claim.output != step.output_digest
+        and claim.output not in (None, step.output_digest)
     )
     return Proven(
         step,

@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from fromager.derivations.errors import DerivationError, InputError, Untrusted
+from fromager.derivations.errors import (
+    CacheRefused,
+    DerivationError,
+    InputError,
+    Untrusted,
+)
 from fromager.derivations.realising.events import Noted
 from fromager.derivations.sharing.claims import Standing, agreement
 from fromager.derivations.sharing.fetching import Fetcher
@@ -33,6 +38,9 @@ class Offer:
     kind: str
     subject: str
     key: Digest
+
+    def __str__(self) -> str:
+        return f"{self.subject} ({self.kind})"
 
 
 def find_offer(caches: Iterable[Cache], text: str) -> Offer | None:
@@ -65,6 +73,14 @@ def find_offer(caches: Iterable[Cache], text: str) -> Offer | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A push in one of several caches, by its number."""
+
+    cache: int
+    push: Push
+
+
 @dataclass(frozen=True)
 class Puller:
     """Takes closures out of caches, where trusted builders vouch for them."""
@@ -74,37 +90,89 @@ class Puller:
     belief: Belief
     report: Reporter
 
-    def pull(self, offer: Offer) -> Realisation:
-        """Have the closure of an offer in the store, and its claims registered.
+    def pull(self, offers: Sequence[Offer]) -> list[Realisation]:
+        """Have the closures of offers in the store, and their claims registered.
 
         Raises:
-            Untrusted: nobody who is trusted says what it is, or they disagree.
+            Untrusted: nobody who is trusted says what one is, or they disagree.
             NetworkError, CacheRefused: no cache has all of it, as it should be.
         """
-        what = f"{offer.subject} ({offer.kind})"
+        together: dict[_Source, list[Offer]] = {}
+        for offer in offers:
+            together.setdefault(self._sources(offer)[0], []).append(offer)
+        for source, several in together.items():
+            try:
+                self._take(source, several)
+            except DerivationError as error:
+                if isinstance(error, Untrusted):
+                    raise
+                self._tell(several[0], error)
+                for offer in several:
+                    self._take_from_any(offer)
+        return [self.store.realisations(offer.key)[0] for offer in offers]
+
+    def _take_from_any(self, offer: Offer) -> None:
+        """Take an offer from the first place that has all of it."""
         failure: DerivationError | None = None
-        for cache in self.caches:
-            for push in cache.covering([offer.key]):
-                believed = self._believed(push.keys)
-                if offer.key not in believed:
-                    raise self._untrusted(what, offer.key)
-                wanted = _closure(offer.key, believed)
-                try:
-                    return self._take(cache, push, offer.key, wanted)
-                except DerivationError as error:
-                    self.report(Noted(what, str(error)))
-                    failure = failure or error
-        raise failure or InputError(f"no cache has {what}")
+        for source in self._sources(offer):
+            try:
+                self._take(source, [offer])
+            except DerivationError as error:
+                if isinstance(error, Untrusted):
+                    raise
+                failure = failure or error
+            else:
+                return
+        raise failure or InputError(f"no cache has {offer}")
+
+    def _sources(self, offer: Offer) -> list[_Source]:
+        found = [
+            _Source(number, push)
+            for number, cache in enumerate(self.caches)
+            for push in cache.covering([offer.key])
+        ]
+        if not found:
+            raise InputError(f"no cache has {offer}")
+        return found
+
+    def _take(self, source: _Source, offers: Sequence[Offer]) -> None:
+        believed = self._believed(source.push.keys)
+        wanted: dict[Digest, Claim] = {}
+        for offer in offers:
+            if offer.key not in believed:
+                raise self._untrusted(offer)
+            wanted.update(_closure(offer.key, believed))
+        fetcher = Fetcher(self.store, self.caches[source.cache], source.push)
+        realisations = [
+            taken_over(claim.statement, claim.content)
+            for claim in wanted.values()
+            if claim.statement is not None
+        ]
+        paths = [
+            path for each in realisations for path in (each.derivation, each.output)
+        ]
+        fetcher.take(fetcher.closure(_offered(fetcher, paths)))
+        with self.store.transaction() as transaction:
+            for each in realisations:
+                if self._is_welcome(each):
+                    transaction.register(each)
+        for offer in offers:
+            if not self.store.realisations(offer.key):
+                reason = f"it does not have the output of {offer}"
+                raise CacheRefused(self.caches[source.cache].url, reason)
+
+    def _said(self, keys: Iterable[Digest]) -> list[Claim]:
+        """What is said of keys in all caches."""
+        wanted = list(keys)
+        found = dict.fromkeys(
+            content for cache in self.caches for content in cache.envelopes(wanted)
+        )
+        return [self.belief.examine(content) for content in found]
 
     def _believed(self, keys: frozenset[Digest]) -> dict[Digest, Claim]:
         """Of each key the claim that is believed, if one is."""
-        examined = [
-            self.belief.examine(content)
-            for cache in self.caches
-            for content in cache.envelopes(keys)
-        ]
         by_key: dict[Digest, list[Claim]] = {}
-        for claim in examined:
+        for claim in self._said(keys):
             if claim.key is not None:
                 by_key.setdefault(claim.key, []).append(claim)
         found = {}
@@ -116,45 +184,23 @@ class Puller:
                     found[key] = claim
         return found
 
-    def _untrusted(self, what: str, key: Digest) -> Untrusted:
-        claims = [
-            self.belief.examine(content)
-            for cache in self.caches
-            for content in cache.envelopes([key])
-        ]
-        said = agreement(claims, key)
+    def _untrusted(self, offer: Offer) -> Untrusted:
+        claims = self._said([offer.key])
+        said = agreement(claims, offer.key)
         if not said.unanimous:
             names = ", ".join(name for _, names in said.outputs for name in names)
-            return Untrusted(f"{what}: {names} do not agree on what it gives")
+            return Untrusted(f"{offer}: {names} do not agree on what it gives")
         agreed = len(said.outputs[0][1]) if said.outputs else 0
         needed = self.belief.trust.threshold
         reasons = "; ".join(sorted({claim.reason for claim in claims if claim.reason}))
         return Untrusted(
-            f"{what}: {agreed} of {needed} trusted builders that are needed say what "
+            f"{offer}: {agreed} of {needed} trusted builders that are needed say what "
             f"it gives{f': {reasons}' if reasons else ''}",
             hint="Trust the key of who built it, if that is to be believed",
         )
 
-    def _take(
-        self, cache: Cache, push: Push, root: Digest, wanted: Mapping[Digest, Claim]
-    ) -> Realisation:
-        fetcher = Fetcher(self.store, cache, push)
-        realisations = {
-            key: taken_over(claim.statement, claim.content)
-            for key, claim in wanted.items()
-            if claim.statement is not None
-        }
-        paths = [
-            path
-            for each in realisations.values()
-            for path in (each.derivation, each.output)
-        ]
-        fetcher.take(fetcher.closure(_offered(fetcher, paths)))
-        with self.store.transaction() as transaction:
-            for each in realisations.values():
-                if self._is_welcome(each):
-                    transaction.register(each)
-        return self.store.realisations(root)[0]
+    def _tell(self, offer: Offer, error: Exception) -> None:
+        self.report(Noted(str(offer), str(error)))
 
     def _is_welcome(self, realisation: Realisation) -> bool:
         """Whether a claim does not take the place of what is in use here."""

@@ -9,6 +9,7 @@ from fromager.derivations.derivation import decode
 from fromager.derivations.sharing import layout
 from fromager.derivations.sharing.closure import objects_in_order
 from fromager.derivations.sharing.envelope import dump_envelope
+from fromager.derivations.sharing.failing import FailedBuild, dump_failure
 from fromager.derivations.sharing.packing import Brought, bring
 from fromager.derivations.sharing.statement import PAYLOAD_TYPE, dump_statement, state
 from fromager.store import (
@@ -23,6 +24,7 @@ from fromager.store import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from fromager.derivations.realising.history import Failure
     from fromager.derivations.sharing.cache import Cache
     from fromager.derivations.sharing.signing import EnvelopeSigner
     from fromager.store import LocalStore, Realisation, StorePath
@@ -61,9 +63,13 @@ class Pusher:
     clock: Callable[[], float]
 
     def push(
-        self, roots: Sequence[Realisation], steps: Sequence[Realisation]
+        self,
+        roots: Sequence[Realisation],
+        steps: Sequence[Realisation],
+        failures: Sequence[tuple[str, Failure]] = (),
     ) -> Pushed:
-        """Bring steps, which are the closure of the roots, inputs first.
+        """Bring steps, which are the closure of the roots, inputs first; and, by their
+        subjects, builds that failed here.
 
         Bytes of files come first, then what tells of them, then the claims; the index
         names them last. Cut off anywhere, the same push goes on where it was.
@@ -74,15 +80,15 @@ class Pusher:
             ObjectDamaged: the store does not hold what it should.
         """
         claims = self._claims(steps)
-        name = self._name(roots, claims)
+        name = self._name(roots, claims, failures)
         known = self._remembered(name)
         self.cache.begin()
         if known is not None and known in _contents(self.cache.pushes()):
             return Pushed(len(claims), 0, 0, 0, unchanged=True)
-        keys = frozenset(step.key for step in steps)
+        keys = frozenset([step.key for step in steps] + [f.key for _, f in failures])
         neighbours = self._neighbours(keys)
         manifest, brought = self._bring(objects_in_order(self.store, steps), neighbours)
-        lines = self._envelopes(claims)
+        lines = self._envelopes(claims, failures)
         said = layout.dump_claims(lines)
         part = layout.dump_manifest(manifest)
         written = brought.written + self.cache.put(part) + self.cache.put(said)
@@ -124,11 +130,15 @@ class Pusher:
         )
 
     def _name(
-        self, roots: Sequence[Realisation], claims: Sequence[Realisation]
+        self,
+        roots: Iterable[Realisation],
+        claims: Iterable[Realisation],
+        failures: Iterable[tuple[str, Failure]],
     ) -> Digest:
         """Names all that a push says, so that it is not said twice."""
         rows = [self.by, *sorted(claim.record_digest.hex for claim in claims)]
         rows += ["roots", *sorted(root.key.hex for root in roots)]
+        rows += ["failures", *sorted(f"{f.key.hex} {f.time}" for _, f in failures)]
         return derived_digest(CONTEXT, "\n".join(rows).encode())
 
     def _remembered(self, name: Digest) -> tuple[Digest, Digest] | None:
@@ -137,7 +147,9 @@ class Pusher:
             return None
         return Digest(value[:32]), Digest(value[32:])
 
-    def _envelopes(self, claims: Iterable[Realisation]) -> frozenset[bytes]:
+    def _envelopes(
+        self, claims: Sequence[Realisation], failures: Sequence[tuple[str, Failure]]
+    ) -> frozenset[bytes]:
         """Claims of builds of this machine, signed; those of others as they came."""
         own = [claim for claim in claims if not claim.is_substituted]
         lines = {
@@ -145,9 +157,10 @@ class Pusher:
             for claim in claims
             if claim.is_substituted and (envelope := claim.fact("envelope"))
         }
-        if own:
+        if own or failures:
             signer = self.open_signer()
             lines |= {sign_claim(self.store, claim, signer) for claim in own}
+            lines |= {_sign_failure(subject, f, signer) for subject, f in failures}
         return frozenset(lines)
 
     def _neighbours(self, keys: frozenset[Digest]) -> tuple[layout.Push, ...]:
@@ -217,6 +230,11 @@ def sign_claim(store: LocalStore, claim: Realisation, signer: EnvelopeSigner) ->
         raise InvalidRecord(f"realisation of {claim.subject}", reason)
     statement = state(claim, derivation.inputs, signer.key.builder)
     return dump_envelope(signer.sign(PAYLOAD_TYPE, dump_statement(statement)))
+
+
+def _sign_failure(subject: str, failure: Failure, signer: EnvelopeSigner) -> bytes:
+    said = FailedBuild(signer.key.builder, failure.key, subject, failure.time)
+    return dump_envelope(signer.sign(PAYLOAD_TYPE, dump_failure(said)))
 
 
 def files_of(content: File | Directory) -> Iterator[File]:

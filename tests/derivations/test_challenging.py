@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fromager.derivations import InputError, Outcome, agreement, challenge, prove
+from fromager.derivations.sharing.failing import FailedBuild, dump_failure
 from fromager.derivations.sharing.policy import Fault, Policy, parse_policy
 from fromager.derivations.sharing.proving import Origin
 from fromager.derivations.sharing.statement import (
@@ -142,6 +143,18 @@ def test_what_checks_of_others_found_is_no_build() -> None:
     )
 
     assert outcomes(challenge([TOOL], said("a", evidence))) == [Outcome.INCONCLUSIVE]
+
+
+def test_a_failure_elsewhere_is_told_and_proves_nothing() -> None:
+    failure = FailedBuild(builder_id("a"), TOOL.key, "tool==1", 1_790_000_000)
+    claim = belief("a").examine(builder("a").sign(dump_failure(failure)))
+
+    (item,) = challenge([TOOL], [claim]).items
+    (beside,) = challenge([TOOL], [claim, *said("b", TOOL)]).items
+
+    assert item.outcome is Outcome.INCONCLUSIVE
+    assert item.reasons == ("its build failed at a",)
+    assert beside.outcome is Outcome.MATCH
 
 
 def test_a_challenge_is_told_in_json() -> None:

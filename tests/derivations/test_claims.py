@@ -29,6 +29,11 @@ from fromager.derivations.sharing.envelope import (
     load_envelope,
     signed_bytes,
 )
+from fromager.derivations.sharing.failing import (
+    FailedBuild,
+    dump_failure,
+    load_failure,
+)
 from fromager.derivations.sharing.keyring import Keyring, parse_trust
 from fromager.derivations.sharing.statement import (
     Statement,
@@ -96,6 +101,39 @@ def test_every_statement_is_read_as_it_was_made(
 
 
 LOCAL = ("builder", "envelope", "origin")
+
+
+FAILURE = FailedBuild(builder_id("farm"), digest("key"), "demo==1.0", 1_790_000_000)
+
+
+def test_the_form_of_failures_is_fixed() -> None:
+    check_golden("sharing/failure.json", json.loads(dump_failure(FAILURE)))
+
+
+def test_a_failure_is_read_as_it_was_made() -> None:
+    assert load_failure(dump_failure(FAILURE)) == FAILURE
+
+
+@pytest.mark.parametrize(
+    "change", [{"subject": []}, {"predicate": {}}, {"_type": "x"}, {"predicateType": 1}]
+)
+def test_what_is_no_failure_is_refused(change: dict[str, object]) -> None:
+    value = {**json.loads(dump_failure(FAILURE)), **change}
+
+    with pytest.raises(InvalidRecord):
+        load_failure(json.dumps(value).encode())
+
+
+def test_a_failure_is_believed_like_any_claim_and_stands_for_no_build() -> None:
+    signed = builder("farm").sign(dump_failure(FAILURE))
+    forged = builder("mallory").sign(dump_failure(FAILURE))
+
+    claim = belief("farm").examine(signed)
+
+    assert (claim.standing, claim.key) == (Standing.TRUSTED, digest("key"))
+    assert claim.output is None
+    assert agreement([claim], digest("key")).outputs == ()
+    assert belief("farm").examine(forged).standing is Standing.FORGED
 
 
 def test_honest_builders_define_the_build_alike() -> None:

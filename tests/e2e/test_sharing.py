@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fromager.derivations.sharing.envelope import load_envelope
+from fromager.derivations.sharing.failing import load_failure
 from fromager.derivations.sharing.layout import (
     dump_claims,
     dump_segment,
@@ -151,13 +153,28 @@ def test_what_was_pushed_is_pulled_and_used(
     outcome = other.run("pull", "demo", "--from", str(cache))
 
     assert outcome.code == 0, outcome.err
-    assert (outcome.paths[0] / "demo-1.0-py3-none-any.whl").is_file()
+    assert outcome.paths[0].name == "demo-1.0-py3-none-any.whl"
+    assert outcome.paths[0].is_file()
     assert other.realise("demo").builds == 0
     with open_store(other.store, create=False) as store:
         assert {"demo==1.0", "base==1.0", "tool==1.0"} <= set(store.subjects("wheel"))
         assert all(
             claim.is_substituted for claim in store.history("wheel", "demo==1.0")
         )
+
+
+def test_what_was_pulled_can_be_kept(farm: Place, other: Place, cache: Path) -> None:
+    pushed(farm, cache)
+
+    words = ("--from", str(cache), "--root", "set", "--out-link", "link")
+    outcome = other.run("pull", "demo", *words)
+    freed = other.run("gc")
+
+    assert (outcome.code, freed.code) == (0, 0), outcome.err + freed.err
+    assert (other.folder / "link").resolve() == outcome.paths[0].resolve()
+    members = other.run("root", "show", "set", "--json").out
+    assert "base==1.0" in members
+    assert other.realise("demo").builds == 0
 
 
 def test_a_second_push_sends_nothing(farm: Place, cache: Path) -> None:
@@ -188,6 +205,30 @@ def test_what_a_cache_misses_is_listed(
     assert outcome.code == 1
     assert "demo==1.0 (wheel)" in outcome.out
     assert "tool==1.0 (wheel)" not in outcome.out
+
+
+def test_a_build_that_failed_is_told_to_others(
+    farm: Place, other: Place, cache: Path, index: LocalIndex
+) -> None:
+    index.add(*sdist("broken", "1.0", quirk="requires-crash"))
+    assert farm.run("realise", "broken").code == 5
+
+    push = farm.run("push", "broken", "--to", str(cache))
+
+    assert push.code == 0, push.err
+    (push_row,) = folder_cache(cache).pushes()
+    (content,) = folder_cache(cache).envelopes(push_row.keys)
+    payload = load_envelope(content).payload
+    assert load_failure(payload).subject == "broken"
+    assert other.run("pull", "broken", "--from", str(cache)).code == 2
+    assert other.run("realise", "broken", "--substituter", str(cache)).code == 5
+
+
+def test_what_never_was_cannot_be_pushed(farm: Place, cache: Path) -> None:
+    outcome = farm.run("push", "unheard-of", "--to", str(cache))
+
+    assert outcome.code == 1
+    assert len(outcome.errors) == 1
 
 
 def test_a_push_needs_a_key(farm: Place, cache: Path) -> None:

@@ -158,7 +158,7 @@ def _public(key: str) -> str:
 def test_each_machine_built_for_itself(
     alice: Machine, bob: Machine, built: str
 ) -> None:
-    claims = []
+    claims: list[Realisation] = []
     for each in (alice, bob):
         with open_store(each.store, create=False) as store:
             claims += store.history("wheel", "demo==1.0")

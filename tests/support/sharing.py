@@ -203,7 +203,8 @@ def take(
     found = find_offer([cache], text)
     assert found is not None, f"{text} is not offered"
     puller = Puller(store, [cache], belief(*(names or ("farm",))), unheard)
-    return puller.pull(found)
+    (pulled,) = puller.pull([found])
+    return pulled
 
 
 def pusher_of(home: Path, store: LocalStore, cache: Cache) -> Pusher:
