@@ -60,12 +60,15 @@ if TYPE_CHECKING:
     from fromager.store.pool import Amount
     from fromager.store.reading import read_tree
     from fromager.store.realisation import (
+        NOT_A_RECORD,
+        ORIGIN_SUBSTITUTED,
         PURPOSE_CHECK,
         Realisation,
         dump_realisation,
         load_realisation,
     )
     from fromager.store.rebuild import rebuild_database
+    from fromager.store.records import ObjectRecord, dump_record, load_record
     from fromager.store.repair import Restorer
     from fromager.store.scratch import Scratch
     from fromager.store.stores import open_layers, open_store
@@ -115,6 +118,7 @@ _HOME = {
     ),
     "other_store": ("OtherStore",),
     "rebuild": ("rebuild_database",),
+    "records": ("ObjectRecord", "dump_record", "load_record"),
     "repair": ("Restorer",),
     "verify": ("Scope",),
     "garbage": ("Policy",),
@@ -130,6 +134,8 @@ _HOME = {
     "survey": ("Root", "RootKind"),
     "reading": ("read_tree",),
     "realisation": (
+        "NOT_A_RECORD",
+        "ORIGIN_SUBSTITUTED",
         "PURPOSE_CHECK",
         "Realisation",
         "dump_realisation",
@@ -144,6 +150,8 @@ _MODULE = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [
     "DERIVATION_CONTEXT",
     "NOTHING",
+    "NOT_A_RECORD",
+    "ORIGIN_SUBSTITUTED",
     "PURPOSE_CHECK",
     "Accounts",
     "Amount",
@@ -175,6 +183,7 @@ __all__ = [
     "ObjectDamaged",
     "ObjectInfo",
     "ObjectMissing",
+    "ObjectRecord",
     "ObjectWithheld",
     "OtherStore",
     "Policy",
@@ -207,8 +216,10 @@ __all__ = [
     "check_name",
     "derived_digest",
     "dump_realisation",
+    "dump_record",
     "from_paths",
     "load_realisation",
+    "load_record",
     "make_room",
     "open_layers",
     "open_store",
