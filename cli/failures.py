@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 
 def exit_code(error: BaseException) -> ExitCode:
     """The exit status for an error of the store or of the derivations."""
-    from fromager.derivations import BuildError, InputError, ResolutionError
+    from fromager.derivations import (
+        BuildError,
+        InputError,
+        ResolutionError,
+        Untrusted,
+    )
     from fromager.store import (
         DatabaseTooNew,
         DatabaseUnusable,
@@ -29,6 +34,8 @@ def exit_code(error: BaseException) -> ExitCode:
             return ExitCode.FAILED
         case BuildError():
             return ExitCode.BUILD_FAILED
+        case Untrusted():
+            return ExitCode.UNTRUSTED
         case ResolutionError():
             return ExitCode.IMPOSSIBLE
         case ObjectDamaged() | ObjectWithheld() | InvalidRecord() | DatabaseUnusable():

@@ -13,6 +13,7 @@ from fromager.derivations import (
     StepFailed,
     StepFinished,
     StepStarted,
+    StepSubstituted,
     Waiting,
 )
 
@@ -63,6 +64,9 @@ class LineReporter:
                 if self.console.verbose or kind == "wheel":
                     word = TOLD.get(kind, kind)
                     self.console.say(f"{word} {subject} in {seconds:.1f} s")
+            case StepSubstituted(kind, subject, origin):
+                if self.console.verbose or kind == "wheel":
+                    self.console.say(f"took {subject} ({kind}) from {origin}")
             case StepFailed(kind, subject, _):
                 self.console.say(f"failed {subject} ({kind})")
             case Waiting(_, subject, holder):

@@ -68,6 +68,7 @@ class Means:
         self, *, keep_going: bool = False, keep_failed: bool = False
     ) -> tuple[Realiser, Steps]:
         """What realises the request, and what does the steps of it."""
+        from fromager.cli.sharing import Sharing
         from fromager.derivations import Realiser, Steps, Target
 
         _keep_memory_together()
@@ -81,7 +82,14 @@ class Means:
             base = wiring.base(store, self.interpreter, thorough=True)
             return Target(self.interpreter, base, sandbox)
 
-        steps = Steps(store, wiring.report, wiring.jobs, sandbox.level, stop=self.stop)
+        steps = Steps(
+            store,
+            wiring.report,
+            wiring.jobs,
+            sandbox.level,
+            stop=self.stop,
+            substitutes=Sharing(wiring).substituter(store),
+        )
         realiser = Realiser(
             self.client,
             self.interpreter,

@@ -135,6 +135,20 @@ SETTINGS: Final = {
             "indexes whose files may lack upload times",
             "FROMAGER_UNDATED_INDEX",
         ),
+        Setting(
+            "substituters",
+            list,
+            (),
+            "caches that are asked before anything is built",
+            "FROMAGER_SUBSTITUTERS",
+        ),
+        Setting(
+            "signing-key",
+            str,
+            None,
+            "the name of the key that signs what is pushed",
+            "FROMAGER_SIGNING_KEY",
+        ),
         Setting("offline", bool, False, "make no request", "FROMAGER_OFFLINE"),
         Setting(
             "max-source-bytes",

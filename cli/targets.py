@@ -70,6 +70,11 @@ def find_realisation(store: LocalStore, text: str) -> Realisation:
     return found[0]
 
 
+def place_of(store: LocalStore, path: StorePath) -> Path:
+    """Where an object lies, or lay in the store on top if it is not valid any more."""
+    return path.below(store.root) if store.info(path) is None else store.place(path)
+
+
 def member_of(store: LocalStore, text: str) -> tuple[str, str | None]:
     """A path split into the object and the file in it, if it names one."""
     rest = _below(Path(text).absolute(), store.roots) or Path(text)

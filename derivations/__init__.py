@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from fromager.derivations.errors import (
         BuildCycle,
         BuildError,
+        CacheRefused,
         DependencyFailed,
         DerivationError,
         HashMismatch,
@@ -88,9 +89,11 @@ if TYPE_CHECKING:
         RebuildRefused,
         ResolutionError,
         SandboxUnavailable,
+        SigningError,
         SourceError,
         Stopped,
         UnsafeArchive,
+        Untrusted,
         WheelRefused,
     )
     from fromager.derivations.index.address import IndexUrl, redact
@@ -125,6 +128,7 @@ if TYPE_CHECKING:
         StepFinished,
         StepReused,
         StepStarted,
+        StepSubstituted,
         Waiting,
     )
     from fromager.derivations.realising.goals import WaitGraph
@@ -175,6 +179,31 @@ if TYPE_CHECKING:
     )
     from fromager.derivations.resolution.cutoff import Cutoffs, exact_pins
     from fromager.derivations.resolution.request import GivenRequirement
+    from fromager.derivations.sharing.cache import Cache
+    from fromager.derivations.sharing.challenging import (
+        Challenge,
+        Item,
+        Outcome,
+        challenge,
+    )
+    from fromager.derivations.sharing.claims import Claim, Standing, agreement, examine
+    from fromager.derivations.sharing.fetching import Fetcher
+    from fromager.derivations.sharing.keyring import Keyring, read_public_key
+    from fromager.derivations.sharing.keys import (
+        PublicKey,
+        SigningKey,
+        Trust,
+        TrustedKey,
+    )
+    from fromager.derivations.sharing.place import CachePlace
+    from fromager.derivations.sharing.places import PlaceMeans, open_place
+    from fromager.derivations.sharing.policy import Fault, Policy, read_policy
+    from fromager.derivations.sharing.proving import Proof, Proven, prove
+    from fromager.derivations.sharing.pulling import Offer, Puller, find_offer
+    from fromager.derivations.sharing.pushing import Pushed, Pusher, sign_claim
+    from fromager.derivations.sharing.signing import EnvelopeSigner, KeyVerifier
+    from fromager.derivations.sharing.substituting import Belief, Substituter
+    from fromager.derivations.sharing.tracing import Tracer
     from fromager.derivations.sources.members import Limits
     from fromager.derivations.sources.opening import Repositories, open_repositories
     from fromager.derivations.sources.patch import apply_patch
@@ -207,10 +236,11 @@ _HOME = {
     "customisation.rules": "Assignment Circumstances plain_value",
     "derivation": "Derivation Kind ResolvedDerivation decode encode resolve_inputs",
     "errors": (
-        "BuildCycle BuildError DependencyFailed DerivationError HashMismatch "
-        "InputError InputGone InvalidDerivation NetworkError PrebuiltRefused "
-        "RebuildRefused ResolutionError SandboxUnavailable SourceError Stopped "
-        "UnsafeArchive WheelRefused"
+        "BuildCycle BuildError CacheRefused DependencyFailed DerivationError "
+        "HashMismatch InputError InputGone InvalidDerivation NetworkError "
+        "PrebuiltRefused RebuildRefused ResolutionError SandboxUnavailable "
+        "SigningError SourceError Stopped UnsafeArchive Untrusted "
+        "WheelRefused"
     ),
     "index.address": "IndexUrl redact",
     "index.client": "Freshness HttpIndexClient IndexClient open_client",
@@ -229,7 +259,7 @@ _HOME = {
     "realising.again": "build_again",
     "realising.events": (
         "Event LogOutput Noted Reporter StepFailed StepFinished StepReused "
-        "StepStarted Waiting"
+        "StepStarted StepSubstituted Waiting"
     ),
     "realising.goals": "WaitGraph",
     "realising.history": (
@@ -255,6 +285,21 @@ _HOME = {
     "requirements": "RequirementFile read_constraints read_requirements",
     "resolution.cutoff": "Cutoffs exact_pins",
     "resolution.request": "GivenRequirement",
+    "sharing.cache": "Cache",
+    "sharing.challenging": "Challenge Item Outcome challenge",
+    "sharing.claims": "Claim Standing agreement examine",
+    "sharing.fetching": "Fetcher",
+    "sharing.keyring": "Keyring read_public_key",
+    "sharing.keys": "PublicKey SigningKey Trust TrustedKey",
+    "sharing.place": "CachePlace",
+    "sharing.places": "PlaceMeans open_place",
+    "sharing.policy": "Fault Policy read_policy",
+    "sharing.proving": "Proof Proven prove",
+    "sharing.pulling": "Offer Puller find_offer",
+    "sharing.pushing": "Pushed Pusher sign_claim",
+    "sharing.signing": "EnvelopeSigner KeyVerifier",
+    "sharing.substituting": "Belief Substituter",
+    "sharing.tracing": "Tracer",
     "sources.members": "Limits",
     "sources.opening": "Repositories open_repositories",
     "sources.patch": "apply_patch",
@@ -265,13 +310,19 @@ _MODULE = {name: module for module, names in _HOME.items() for name in names.spl
 __all__ = [
     "EXPLANATIONS",
     "Assignment",
+    "Belief",
     "Bubblewrap",
     "BuildCycle",
     "BuildError",
     "BuildPolicy",
+    "Cache",
+    "CachePlace",
+    "CacheRefused",
     "Cause",
+    "Challenge",
     "Checker",
     "Circumstances",
+    "Claim",
     "Clues",
     "Conditions",
     "Contents",
@@ -282,10 +333,13 @@ __all__ = [
     "DerivationError",
     "Difference",
     "Effects",
+    "EnvelopeSigner",
     "Event",
     "Explanation",
     "Facts",
     "Failure",
+    "Fault",
+    "Fetcher",
     "Finding",
     "Freshness",
     "GivenRequirement",
@@ -300,6 +354,9 @@ __all__ = [
     "Interpreter",
     "InvalidDerivation",
     "InvalidLock",
+    "Item",
+    "KeyVerifier",
+    "Keyring",
     "Kind",
     "Limits",
     "Lock",
@@ -312,12 +369,22 @@ __all__ = [
     "NetworkError",
     "NoFacts",
     "Noted",
+    "Offer",
+    "Outcome",
     "Overrides",
     "PatchFolder",
+    "PlaceMeans",
     "Planned",
     "Platform",
+    "Policy",
     "PrebuiltRefused",
     "Preferences",
+    "Proof",
+    "Proven",
+    "PublicKey",
+    "Puller",
+    "Pushed",
+    "Pusher",
     "Reach",
     "RealiseRequest",
     "Realised",
@@ -343,21 +410,30 @@ __all__ = [
     "SettingsError",
     "SettingsTables",
     "Share",
+    "SigningError",
+    "SigningKey",
     "SourceError",
     "SourceTree",
     "SourceTrees",
+    "Standing",
     "State",
     "StepFailed",
     "StepFinished",
     "StepReused",
     "StepStarted",
+    "StepSubstituted",
     "Steps",
     "StopSignal",
     "Stopped",
+    "Substituter",
     "Surroundings",
     "Target",
+    "Tracer",
+    "Trust",
+    "TrustedKey",
     "UnsafeArchive",
     "UnsandboxedRunner",
+    "Untrusted",
     "Variation",
     "VariationMeans",
     "VariationOutcome",
@@ -366,12 +442,14 @@ __all__ = [
     "Waiting",
     "WheelRefused",
     "WorkTree",
+    "agreement",
     "all_patches",
     "apply_patch",
     "before_patch",
     "build_again",
     "build_closure",
     "build_steps",
+    "challenge",
     "compare",
     "compare_inputs",
     "decode",
@@ -379,9 +457,11 @@ __all__ = [
     "diffoscope",
     "encode",
     "exact_pins",
+    "examine",
     "find_bubblewrap",
     "find_http_settings",
     "find_indexes",
+    "find_offer",
     "format_lock",
     "host_platform",
     "html_page",
@@ -397,6 +477,7 @@ __all__ = [
     "make_work_tree",
     "open_client",
     "open_contents",
+    "open_place",
     "open_repositories",
     "overall",
     "parse_given",
@@ -405,13 +486,17 @@ __all__ = [
     "plain_value",
     "plan_key",
     "probe",
+    "prove",
     "read_constraints",
+    "read_policy",
     "read_project",
+    "read_public_key",
     "read_requirements",
     "recipe_versions",
     "redact",
     "resolve_inputs",
     "runtime_closure",
+    "sign_claim",
     "summary",
     "try_patches",
     "unpatched",

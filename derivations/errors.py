@@ -64,6 +64,26 @@ class NetworkError(DerivationError):
         self.url, self.reason = url, reason
 
 
+class CacheRefused(DerivationError):
+    """A cache does not give what it must: it is none, too new, or not to be believed."""
+
+    def __init__(self, url: str, reason: str, *, hint: str | None = None) -> None:
+        super().__init__(f"{url}: {reason}", hint=hint)
+        self.url, self.reason = url, reason
+
+
+class SigningError(DerivationError):
+    """A key cannot be used to sign or to verify with."""
+
+    def __init__(self, name: str, reason: str, *, hint: str | None = None) -> None:
+        super().__init__(f"{name} cannot be signed or verified: {reason}", hint=hint)
+        self.name, self.reason = name, reason
+
+
+class Untrusted(DerivationError):
+    """Nobody who is trusted says what would have to be believed."""
+
+
 class SandboxUnavailable(DerivationError):
     """The sandbox cannot be set up on this machine."""
 

@@ -54,17 +54,21 @@ if TYPE_CHECKING:
     from fromager.store.liveness import Edge
     from fromager.store.local import LocalStore
     from fromager.store.locks import Caller
+    from fromager.store.opening import make_room
     from fromager.store.other_store import OtherStore
     from fromager.store.path import StorePath, check_name
     from fromager.store.pool import Amount
     from fromager.store.reading import read_tree
     from fromager.store.realisation import (
+        NOT_A_RECORD,
+        ORIGIN_SUBSTITUTED,
         PURPOSE_CHECK,
         Realisation,
         dump_realisation,
         load_realisation,
     )
     from fromager.store.rebuild import rebuild_database
+    from fromager.store.records import ObjectRecord, dump_record, load_record
     from fromager.store.repair import Restorer
     from fromager.store.scratch import Scratch
     from fromager.store.stores import open_layers, open_store
@@ -114,6 +118,7 @@ _HOME = {
     ),
     "other_store": ("OtherStore",),
     "rebuild": ("rebuild_database",),
+    "records": ("ObjectRecord", "dump_record", "load_record"),
     "repair": ("Restorer",),
     "verify": ("Scope",),
     "garbage": ("Policy",),
@@ -122,12 +127,15 @@ _HOME = {
     "layered": ("LayeredStore",),
     "local": ("LocalStore",),
     "locks": ("Caller",),
+    "opening": ("make_room",),
     "path": ("StorePath", "check_name"),
     "pool": ("Amount",),
     "scratch": ("Scratch",),
     "survey": ("Root", "RootKind"),
     "reading": ("read_tree",),
     "realisation": (
+        "NOT_A_RECORD",
+        "ORIGIN_SUBSTITUTED",
         "PURPOSE_CHECK",
         "Realisation",
         "dump_realisation",
@@ -142,6 +150,8 @@ _MODULE = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [
     "DERIVATION_CONTEXT",
     "NOTHING",
+    "NOT_A_RECORD",
+    "ORIGIN_SUBSTITUTED",
     "PURPOSE_CHECK",
     "Accounts",
     "Amount",
@@ -173,6 +183,7 @@ __all__ = [
     "ObjectDamaged",
     "ObjectInfo",
     "ObjectMissing",
+    "ObjectRecord",
     "ObjectWithheld",
     "OtherStore",
     "Policy",
@@ -205,8 +216,11 @@ __all__ = [
     "check_name",
     "derived_digest",
     "dump_realisation",
+    "dump_record",
     "from_paths",
     "load_realisation",
+    "load_record",
+    "make_room",
     "open_layers",
     "open_store",
     "read_tree",

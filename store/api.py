@@ -123,6 +123,16 @@ class Transaction(Protocol):
         """
         ...
 
+    def add_held(
+        self, file: File, name: str, *, references: Iterable[StorePath] = ()
+    ) -> ObjectInfo:
+        """Add a blob whose bytes the store holds already (or this transaction).
+
+        Raises:
+            ObjectMissing: it is not held.
+        """
+        ...
+
     def build_tree(
         self, name: str, *, references: Iterable[StorePath] = ()
     ) -> TreeBuilder:
@@ -131,6 +141,14 @@ class Transaction(Protocol):
 
     def put_blob(self, content: bytes, *, executable: bool = False) -> File:
         """Hold a file's bytes, to be used in `add_tree` of this transaction."""
+        ...
+
+    def put_stream(self, content: IO[bytes], *, executable: bool = False) -> File:
+        """As `put_blob`, for content that is read to its end; hashed as it comes."""
+        ...
+
+    def holds(self, file: File) -> bool:
+        """Whether a file's bytes need not be put: the store has them, or this."""
         ...
 
     def register(self, realisation: Realisation) -> None:

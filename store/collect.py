@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from fromager.store.discard import Discard
@@ -25,7 +25,7 @@ from fromager.store.generations import Generations
 from fromager.store.leftovers import Leftovers
 from fromager.store.liveness import reach, spread
 from fromager.store.locks import exclusive, removed_after
-from fromager.store.opening import require_writable, reserve_space
+from fromager.store.opening import reserve_space
 from fromager.store.pool import (
     NOTHING,
     Amount,
@@ -70,6 +70,8 @@ class Collected:
     """What else went, by kind."""
     postponed: int = 0
     """Blobs, of those that went, that wait for transactions of others to end."""
+    short: int = 0
+    """Bytes more that would have to go for the size or the space that was wanted."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ class Plan:
     order: Order
     expired: tuple[Generation, ...]
     roots: Roots
+    goal: int | None = None
+    """How many bytes are to go; None for all that can."""
 
     @property
     def lasting(self) -> frozenset[object]:
@@ -105,10 +109,11 @@ class Collector:
         clock: Callable[[], float],
         effect: Callable[[str], None],
         caller: Caller,
+        require_writable: Callable[[], None],
     ) -> None:
         self._layout, self._database, self._writer = layout, database, writer
         self._lease, self._clock, self._effect = lease, clock, effect
-        self._caller = caller
+        self._caller, self._require_writable = caller, require_writable
         self._pool = Pool(layout, effect)
         self._generations = Generations(layout, effect)
 
@@ -120,7 +125,7 @@ class Collector:
         """
         plan = self._plan(policy, NOTHING)
         doomed = list(plan.order.nodes)
-        freed = self.weigh(plan.census, doomed)
+        freed = gone = self.weigh(plan.census, doomed)
         names = {plan.census.graph.names[node] for node in doomed}
         litter = [*find_abandoned(self._layout), *self._litter(policy, names)]
         kinds = _by_kind(litter)
@@ -136,6 +141,7 @@ class Collector:
             tuple((each.root, each.number) for each in plan.expired),
             len(plan.roots.broken),
             kinds,
+            short=_short(policy, plan, gone, NOTHING),
         )
 
     def weigh(self, census: Census, objects: Iterable[int]) -> Amount:
@@ -150,7 +156,7 @@ class Collector:
             InvalidRecord: a root that cannot be read; nothing was deleted.
             StoreUnavailable: something cannot be deleted; the store stays valid.
         """
-        require_writable(self._layout)
+        self._require_writable()
         holder = self._caller.describe(self._clock())
         lock = removed_after(self._layout.locks / "gc", holder, waiting, self._effect)
         with held_in(self._layout.root, lock):
@@ -186,9 +192,7 @@ class Collector:
         reserve_space(self._layout, self._effect)
         self._effect("end collection")
         self._layout.collecting.unlink(missing_ok=True)
-        return Collected(
-            done.objects, freed, done.generations, done.links, kinds, postponed
-        )
+        return replace(done, freed=freed, litter=kinds, postponed=postponed)
 
     def _plan(self, policy: Policy, freed: Amount) -> Plan:
         now = int(self._clock())
@@ -212,23 +216,21 @@ class Collector:
             goal = min(goal, max(0, policy.max_freed - freed.bytes))
         ledger = self._ledger()
         some = plan.order.until(goal, lambda n: self._weigh(census, ledger, n).bytes)
-        return Plan(census, alive, some, gone, roots)
+        return Plan(census, alive, some, gone, roots, goal)
 
     def _delete(self, policy: Policy, discard: Discard) -> Collected:
         """Delete generations and objects, planned anew whenever a root was made."""
         total = Collected()
         while True:
-            plan = self._plan(policy, total.freed)
+            before = total.freed
+            plan = self._plan(policy, before)
             total = self._drop_roots(plan, total)
             try:
                 for chunk in plan.order.chunks(CHUNK):
                     count = self._condemn(plan, chunk, discard)
                     freed = total.freed + discard.empty()
-                    total = Collected(
-                        *(total.objects + count, freed),
-                        *(total.generations, total.links),
-                    )
-                return total
+                    total = replace(total, objects=total.objects + count, freed=freed)
+                return replace(total, short=_short(policy, plan, total.freed, before))
             except _RootsChanged:
                 continue
 
@@ -238,7 +240,7 @@ class Collector:
             numbers = self._generations.expire(each.root, [each.number])
             gone += ((each.root, number) for number in numbers)
         links = forget_links(self._layout, plan.roots.broken, self._effect)
-        return Collected(total.objects, total.freed, tuple(gone), total.links + links)
+        return replace(total, generations=tuple(gone), links=total.links + links)
 
     def _condemn(self, plan: Plan, chunk: Sequence[int], discard: Discard) -> int:
         """Make those objects of a chunk invalid that still are of no use; how many."""
@@ -359,6 +361,13 @@ class Collector:
 
     def _leftovers(self) -> Leftovers:
         return Leftovers(self._layout, self._database, self._pool, self._effect)
+
+
+def _short(policy: Policy, plan: Plan, freed: Amount, before: Amount) -> int:
+    """What is missing of a goal, where it was not only a limit on what may go."""
+    if plan.goal is None or policy.max_freed is not None:
+        return 0
+    return max(0, plan.goal - (freed.bytes - before.bytes))
 
 
 def _by_kind(litter: Iterable[Litter]) -> tuple[tuple[str, Amount], ...]:

@@ -157,4 +157,7 @@ class StoreFull(StoreError):
 
     @property
     def hint(self) -> str | None:
-        return "Free some space and run the same command again; nothing was lost"
+        return (
+            "Free some space, by collecting garbage or otherwise, and run the same "
+            "command again; nothing was lost"
+        )

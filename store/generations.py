@@ -64,9 +64,13 @@ class Generations:
     """The named roots of a store."""
 
     def __init__(
-        self, layout: StoreLayout, effect: Callable[[str], None] = no_effect
+        self,
+        layout: StoreLayout,
+        effect: Callable[[str], None] = no_effect,
+        require_writable: Callable[[], None] = lambda: None,
     ) -> None:
         self._layout, self._effect = layout, effect
+        self._require_writable = require_writable
         self._read: dict[Path, tuple[tuple[int, int], Generation]] = {}
 
     def names(self) -> tuple[str, ...]:
@@ -191,6 +195,7 @@ class Generations:
     @contextmanager
     def _changing(self) -> Iterator[None]:
         """Hold the lock of roots; what the system refuses is the store's error."""
+        self._require_writable()
         try:
             with exclusive(self._layout.locks / "roots", self._effect):
                 yield

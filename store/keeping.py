@@ -99,14 +99,16 @@ class Keeping(Claims):
         """The named roots."""
         from fromager.store.generations import Generations
 
-        return Generations(self._layout, self._effect)
+        return Generations(self._layout, self._effect, self._require_writable)
 
     def collector(self) -> Collector:
         """What collects garbage."""
         from fromager.store.collect import Collector
 
         parts = (self._layout, self._database, self._writer, self._lease)
-        return Collector(*parts, self._clock, self._effect, self._caller)
+        return Collector(
+            *parts, self._clock, self._effect, self._caller, self._require_writable
+        )
 
     def accounts(self) -> Accounts:
         """What tells of roots what they cost and keep alive."""

@@ -248,6 +248,15 @@ def reserve_space(
             os.close(descriptor)
 
 
+def make_room(root: Path) -> None:
+    """Give up the space that a store has set aside, if its file system has no other."""
+    layout = StoreLayout(root.absolute())
+    with suppress(OSError):
+        disk = os.statvfs(layout.private)
+        if disk.f_bavail * disk.f_frsize < RESERVE:
+            layout.reserve.unlink()
+
+
 def _refuse_foreign(layout: StoreLayout) -> None:
     there = {entry.name for entry in layout.root.iterdir()} - _MAY_BE_THERE
     others = sorted(name for name in there if not name.startswith(PROBE))

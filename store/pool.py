@@ -144,6 +144,8 @@ class Pool:
         wanted = list(dict.fromkeys(names))
         for start in range(0, len(wanted), _AT_ONCE):
             with exclusive(self._layout.locks / "writer"), self._alone() as alone:
+                # A blob of the pool may have one more link there.
+                self._empty_trash(alone=alone)
                 for name in wanted[start : start + _AT_ONCE]:
                     size = self._delete(name) if alone else self._move(name)
                     if size is not None:
@@ -153,12 +155,17 @@ class Pool:
     def settle(self) -> int:
         """Empty the trash, if nobody counts on what is in it; how many blobs stay."""
         with exclusive(self._layout.locks / "writer"), self._alone() as alone:
-            names = _entries(self._layout.trash)
-            for name in names:
-                self._restore(name)
-                if alone:
-                    self._effect("delete trashed blob")
-                    os.unlink(self._layout.trashed(name))
+            return self._empty_trash(alone=alone)
+
+    def _empty_trash(self, *, alone: bool) -> int:
+        names = _entries(self._layout.trash)
+        for name in names:
+            self._restore(name)
+            if alone:
+                self._effect("delete trashed blob")
+                os.unlink(self._layout.trashed(name))
+                # Who found it in the trash may have put it back, and be gone since.
+                self._delete(name)
         return 0 if alone else len(names)
 
     def _delete(self, name: bytes) -> int | None:

@@ -20,6 +20,9 @@ RECORD_VERSION: Final = 1
 PURPOSE_CHECK: Final = "check"
 """The fact `purpose` of a claim that a check made."""
 
+ORIGIN_SUBSTITUTED: Final = "substituted"
+"""The fact `origin` of a claim that somebody else made; it was not built here."""
+
 NOT_A_RECORD: Final = (
     *(KeyError, TypeError, ValueError, AttributeError),
     *(RecursionError, OverflowError, InvalidName),
@@ -64,6 +67,11 @@ class Realisation:
     def is_evidence(self) -> bool:
         """True for what a check found: kept, and never used in place of a build."""
         return self.fact("purpose") == PURPOSE_CHECK
+
+    @property
+    def is_substituted(self) -> bool:
+        """True for what was built elsewhere, and taken over from there."""
+        return self.fact("origin") == ORIGIN_SUBSTITUTED
 
     @property
     def record_digest(self) -> Digest:

@@ -28,7 +28,7 @@ from fromager.store.examine import Examiner
 from fromager.store.ingest import take_file, take_tree
 from fromager.store.mirror import Mirror
 from fromager.store.path import StorePath
-from fromager.store.publish import Batch, StagedObject
+from fromager.store.publication import Batch, StagedObject
 from fromager.store.records import ObjectRecord, dump_record, load_record
 from fromager.store.staging import MTIME, StagedBlob, Staging, file_mode
 from fromager.store.tree import Directory, File, encode, members_by_file

@@ -220,6 +220,11 @@ class Staging:
                 raise
             self._copy_afresh(source, file, target, pooled=staged is None)
 
+    def is_unused(self, staged: StagedBlob) -> bool:
+        """Whether a staged file got into no object, so that nobody would count it."""
+        alone = os.path.dirname(staged.path) == self._folder
+        return alone and os.stat(staged.path).st_nlink == 1
+
     def write_record(self, content: bytes) -> bytes:
         """Stage a record; the path at which it lies."""
         path = self.place()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Final, Self
 
 from fromager.store.api import ObjectInfo, TreeBuilder
 from fromager.store.digest import blob_digest
@@ -13,7 +13,7 @@ from fromager.store.errors import InvalidRecord, StoreError
 from fromager.store.ingest import take_file, take_tree
 from fromager.store.mirror import Mirror
 from fromager.store.path import StorePath, check_name
-from fromager.store.publish import Batch, StagedObject
+from fromager.store.publication import Batch, StagedObject
 from fromager.store.realisation import dump_realisation
 from fromager.store.records import ObjectRecord, dump_record
 from fromager.store.tree import Directory, File
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from fromager.store.realisation import Realisation
     from fromager.store.staging import Staging
     from fromager.store.stat_cache import Recollection
+
+_CHUNK: Final = 1 << 20
 
 
 class LocalTransaction:
@@ -119,6 +121,14 @@ class LocalTransaction:
                 tree, name, references, lambda: Mirror(self._staging).complete(tree)
             )
 
+    def add_held(
+        self, file: File, name: str, *, references: Iterable[StorePath] = ()
+    ) -> ObjectInfo:
+        """Add a blob whose bytes are held; its size is taken as it is."""
+        check_name(name)
+        with self._writing():
+            return self._add(file, name, references, lambda: self._linked(file))
+
     def build_tree(
         self, name: str, *, references: Iterable[StorePath] = ()
     ) -> TreeBuilder:
@@ -138,6 +148,18 @@ class LocalTransaction:
         """Hold a file's bytes."""
         with self._writing():
             return self._put(content, executable=executable)
+
+    def put_stream(self, content: IO[bytes], *, executable: bool = False) -> File:
+        """Hold the bytes of a stream; it is hashed while it is written."""
+        with self._writing():
+            start = content.read(_CHUNK)
+            place = self._staging.place()
+            return self._staging.write_stream(start, content, executable, place)
+
+    def holds(self, file: File) -> bool:
+        """Whether a file's bytes need not be put."""
+        with self._writing():
+            return self._staging.holds(file)
 
     def register(self, realisation: Realisation) -> None:
         """Claim that a key gave an output.

@@ -258,7 +258,10 @@ def _look_at_pool(
                 if all_files and not examiner.claim(number_of(entry.inode(), digest)):
                     continue
             place = os.fsdecode(os.path.relpath(entry.path, root))
-            status = entry.stat(follow_symlinks=False)
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:  # collected meanwhile
+                continue
             if match is None or status.st_nlink == 1:
                 part.leftovers.append(place)
             if match is None or not (all_files or status.st_nlink == 1):

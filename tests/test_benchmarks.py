@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.bench_realise import Row, summary
+from benchmarks.bench_share import BYTES, COPY, against_copy
 from benchmarks.bench_store import ratios
 from benchmarks.collect_sdists import LOCK, pin_of, read_lock
 from benchmarks.contenders import WORKLOADS
@@ -97,6 +98,16 @@ def test_a_thing_is_summed_up_by_the_least_and_the_median_of_its_samples() -> No
         ["thing", "3", "0.2500", "0.5000", "1.000", "3", "1"],
         ["other", "1", "7.0000", "7.0000"],
     ]
+
+
+def test_shares_are_held_against_the_copy_of_their_own_round() -> None:
+    walls = {COPY: (1.0, 4.0, 1.0), **dict.fromkeys(BYTES, (2.0, 4.0, 1.0))}
+    samples = [Sample(name, 0.0, wall) for name in walls for wall in walls[name]]
+
+    lines = list(against_copy(samples))
+
+    assert len(lines) == len(BYTES)
+    assert lines[0].split(None, 2)[2] == "1.00 [0.50..1.00] x the copy"
 
 
 def test_trivial_derivations_are_built_each_time_with_another_salt(

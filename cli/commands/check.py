@@ -12,7 +12,7 @@ import click
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.failures import show
 from fromager.cli.interruption import stopping
-from fromager.cli.targets import find_realisation
+from fromager.cli.targets import find_realisation, place_of
 from fromager.cli.wiring import wire
 
 if TYPE_CHECKING:
@@ -217,9 +217,8 @@ def _tell(
 
 
 def _place(store: LocalStore, output: StorePath) -> str:
-    if store.info(output) is None:
-        return f"{output.below(store.root)} (removed since)"
-    return str(store.place(output))
+    there = store.info(output) is not None
+    return f"{place_of(store, output)}{'' if there else ' (removed since)'}"
 
 
 def _put(store: LocalStore, folder: Path, verdict: Verdict, report: Report) -> None:

@@ -108,7 +108,7 @@ def command(
     With a limit, what was not used for longest goes first. It may be stopped at any
     time, and may run beside builds.
     """
-    from fromager.store import Policy
+    from fromager.store import Policy, make_room
 
     wiring = wire(flags)
     policy = Policy(
@@ -124,6 +124,9 @@ def command(
         max_freed=max_freed,
         thorough=thorough,
     )
+    if not dry_run:
+        # On a disk that is full not even the database can be opened.
+        make_room(wiring.stores.own_root)
     with wiring.open_store(create=False) as store:
         collector = store.collector()
         if dry_run:
@@ -133,6 +136,9 @@ def command(
                 policy,
                 lambda holder: wiring.console.note(f"waiting: {holder} collects"),
             )
+    if done.short:
+        size = show_size(done.short)
+        wiring.console.note(f"{size} more would have to go: it is needed by roots")
     if as_json:
         wiring.console.json({"dry_run": dry_run, **_row(done)})
     else:
@@ -169,4 +175,5 @@ def _row(done: Collected) -> dict[str, object]:
             for kind, amount in done.litter
         },
         "postponed": done.postponed,
+        "short": done.short,
     }

@@ -105,6 +105,13 @@ if TYPE_CHECKING:
     help="full, or none: no isolation; another key, never used in place of full.",
 )
 @policy_options
+@click.option(
+    "--substituter",
+    "substituters",
+    multiple=True,
+    metavar="URL",
+    help="Cache that is asked before something is built; may be repeated.",
+)
 @click.option("--refresh", is_flag=True, help="Ask the indexes anew.")
 @click.pass_obj
 def command(

@@ -10,6 +10,7 @@ import click
 
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.quantities import count, show_duration, show_size
+from fromager.cli.targets import place_of
 from fromager.cli.wiring import wire
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def show(
                 wiring.console.json({"generation": _generation_row(store, one)})
             else:
                 for member in one.members:
-                    wiring.console.data(str(member.path.below(store.root)))
+                    wiring.console.data(str(place_of(store, member.path)))
             return ExitCode.DONE
         uses = store.accounts().generations(name)
         if as_json:
@@ -73,7 +74,7 @@ def rollback(flags: Mapping[str, object], name: str, number: int | None) -> int:
         now = store.generations().switch(name, number)
         wiring.console.note(f"root {name}: generation {now.number}")
         for member in now.members:
-            wiring.console.data(str(member.path.below(store.root)))
+            wiring.console.data(str(place_of(store, member.path)))
     return ExitCode.DONE
 
 
@@ -111,7 +112,7 @@ def _generation_row(store: LocalStore, each: Generation) -> dict[str, object]:
         "members": [
             {
                 "label": member.label,
-                "path": str(member.path.below(store.root)),
+                "path": str(place_of(store, member.path)),
                 "key": None if member.key is None else str(member.key),
             }
             for member in each.members

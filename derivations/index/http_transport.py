@@ -10,7 +10,7 @@ import email.utils
 import ssl
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 from urllib.parse import unquote, urljoin, urlsplit
 
 import certifi
@@ -88,14 +88,23 @@ class HttpTransport:
 
     @contextmanager
     def open(
-        self, url: str, headers: Mapping[str, str], *, decode: bool
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        decode: bool,
+        method: str = "GET",
+        body: bytes | IO[bytes] | None = None,
     ) -> Iterator[Answer]:
         """See `Transport.open`."""
-        response, url = self._follow(url, headers)
+        if body is None:
+            response, url = self._follow(url, headers, method)
+        else:
+            response = self._request(url, headers, method, body)
         try:
             self._check(response, url)
-            body = self._body(response, url, decode)
-            yield Answer(response.status, response.headers, url, body)
+            said = self._body(response, url, decode)
+            yield Answer(response.status, response.headers, url, said)
         finally:
             _finish(response)
 
@@ -106,13 +115,13 @@ class HttpTransport:
                 pool.clear()
 
     def _follow(
-        self, url: str, headers: Mapping[str, str]
+        self, url: str, headers: Mapping[str, str], method: str
     ) -> tuple[BaseHTTPResponse, str]:
         for _ in range(MAX_REDIRECTS + 1):
-            response = self._request(url, headers)
+            response = self._request(url, headers, method)
             if response.status == 401 and self._unlock(url):
                 _finish(response)
-                response = self._request(url, headers)
+                response = self._request(url, headers, method)
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or location is None:
                 return response, url
@@ -123,7 +132,13 @@ class HttpTransport:
             url = target
         raise NetworkError(url, f"redirected more than {MAX_REDIRECTS} times")
 
-    def _request(self, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
+    def _request(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        method: str,
+        body: bytes | IO[bytes] | None = None,
+    ) -> BaseHTTPResponse:
         # Looked up for each step of a redirect, so that a password never reaches
         # another host, nor its own over a weaker scheme.
         login = {
@@ -136,8 +151,9 @@ class HttpTransport:
             login["Authorization"] = _basic(*pair)
         with _translated(url, self._settings.timeout):
             return self._pool(url).request(
-                "GET",
+                method,
                 url,
+                body=body,
                 headers={**headers, **login},
                 redirect=False,
                 retries=False,

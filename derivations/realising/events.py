@@ -43,6 +43,16 @@ class StepReused:
 
 
 @dataclass(frozen=True, slots=True)
+class StepSubstituted:
+    """A step was done elsewhere; its output was taken from there, at `origin`."""
+
+    kind: str
+    subject: str
+    origin: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
 class StepFailed:
     """A step was tried and failed."""
 
@@ -81,6 +91,7 @@ Event: TypeAlias = (
     | StepStarted
     | StepFinished
     | StepReused
+    | StepSubstituted
     | StepFailed
     | LogOutput
     | Waiting

@@ -212,7 +212,7 @@ class Packages:
             )
             attempt = Attempt(subject, source, environment, arrangement, asked)
             asked = (*asked, self._question(attempt).key)
-            answer = self._remembered_answer(attempt)
+            answer = await self._remembered_answer(attempt)
             if answer is None or self._rooms.has(environment, answer, subject):
                 try:
                     return await do(attempt, (*required, *(answer or ())))
@@ -268,9 +268,10 @@ class Packages:
             )
         )
 
-    def _remembered_answer(self, attempt: Attempt) -> tuple[str, ...] | None:
+    async def _remembered_answer(self, attempt: Attempt) -> tuple[str, ...] | None:
         """What the backend answered before in this environment, if it was asked."""
-        found = self.steps.known(self._question(attempt).key)
+        question = self._question(attempt)
+        found = await self.steps.obtained(question, attempt.inputs)
         if found is None:
             return None
         return tuple(json.loads(self.steps.store.read_file(found.output, None)))
@@ -288,7 +289,7 @@ class Packages:
 
     async def _asked(self, attempt: Attempt, accepted: tuple[str, ...]) -> None:
         """Nothing, if the backend asks for nothing but what is `accepted`."""
-        if self._remembered_answer(attempt) is not None:
+        if await self._remembered_answer(attempt) is not None:
             return
         run = RequiresRun(
             attempt.subject,
@@ -300,7 +301,7 @@ class Packages:
             attempt.asked,
         )
         await self._run(self._asking(attempt), attempt, run)
-        answer = self._remembered_answer(attempt) or ()
+        answer = await self._remembered_answer(attempt) or ()
         if not self._rooms.has(attempt.environment, answer, attempt.subject):
             raise Postponed(answer)
 

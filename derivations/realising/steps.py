@@ -12,7 +12,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from fromager.derivations.building.sandbox import StopSignal
 from fromager.derivations.derivation import Derivation, Kind, encode, resolve_inputs
@@ -30,7 +30,7 @@ from fromager.derivations.realising.slots import Slots
 from fromager.store import Realisation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from fromager.derivations.derivation import ResolvedDerivation
     from fromager.store import Digest, LocalStore, ObjectInfo, StorePath, Transaction
@@ -68,6 +68,25 @@ class Made:
     """Keys of the questions whose answers told what to do."""
 
 
+class Substitutes(Protocol):
+    """What may have done steps elsewhere; asked by many threads."""
+
+    def take(
+        self,
+        resolved: ResolvedDerivation,
+        inputs: Sequence[tuple[str, Digest]],
+    ) -> Realisation | None:
+        """The realisation of a key, its output in the store; None if there is none.
+
+        `inputs` are the keys of what went in, by role.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give connections up; nothing more is asked for."""
+        ...
+
+
 class Postponed(Exception):
     """A step cannot be done yet: it found out that it needs something more."""
 
@@ -89,6 +108,7 @@ class Steps:
     level: str
     clock: Callable[[], float] = time.time
     stop: StopSignal = field(default_factory=StopSignal)
+    substitutes: Substitutes | None = None
 
     def __post_init__(self) -> None:
         # Work in threads takes turns with the interpreter: more of it at once only
@@ -120,6 +140,8 @@ class Steps:
         wait(self._working, timeout=GRACE if self.stop.is_set() else None)
         for threads in (self._threads, self._network):
             threads.shutdown(wait=False, cancel_futures=True)
+        if self.substitutes is not None:
+            self.substitutes.close()
 
     async def in_thread(self, work: Callable[[], T], *, network: bool = False) -> T:
         """The result of `work`, done in a thread; `network` if it waits for servers."""
@@ -211,6 +233,10 @@ class Steps:
             found = self.known(key)
             if found is not None:
                 return self._reused(derivation, found)
+            taken = self._substituted(resolved, inputs)
+            if taken is not None:
+                self.done += 1
+                return Step(derivation, taken, reused=False)
             self.report(StepStarted(kind, subject))
             started = self.clock()
             try:
@@ -230,6 +256,28 @@ class Steps:
         )
         return Step(derivation, realisation, reused=False)
 
+    async def obtained(
+        self, resolved: ResolvedDerivation, inputs: tuple[Step, ...]
+    ) -> Realisation | None:
+        """The realisation of a key without doing anything for it: known here, or done
+        elsewhere."""
+        found = self.known(resolved.key)
+        if found is not None or self.substitutes is None:
+            return found
+
+        def take() -> Realisation | None:
+            with self.store.build_lock(resolved.key, lambda holder: None):
+                return self.known(resolved.key) or self._substituted(resolved, inputs)
+
+        return await self.in_thread(take)
+
+    def _substituted(
+        self, resolved: ResolvedDerivation, inputs: tuple[Step, ...]
+    ) -> Realisation | None:
+        if self.substitutes is None:
+            return None
+        return self.substitutes.take(resolved, _input_keys(resolved, inputs))
+
     def claim(
         self,
         transaction: Transaction,
@@ -243,7 +291,6 @@ class Steps:
             encode(resolved),
             f"{object_name(resolved.subject)}-{resolved.kind.value}.drv",
         )
-        keys = {step.realisation.output_digest: step.realisation.key for step in inputs}
         realisation = Realisation(
             key=resolved.key,
             derivation=drv.path,
@@ -258,11 +305,7 @@ class Steps:
                 sorted(
                     [
                         *((f"answer {n}", key) for n, key in enumerate(made.answers)),
-                        *(
-                            (role, keys[digest])
-                            for role, digest in resolved.inputs
-                            if digest in keys
-                        ),
+                        *_input_keys(resolved, inputs),
                     ]
                 )
             ),
@@ -274,3 +317,13 @@ class Steps:
     def _reused(self, derivation: Derivation, found: Realisation) -> Step:
         self.report(StepReused(found.kind, found.subject, str(found.output)))
         return Step(derivation, found, reused=True)
+
+
+def _input_keys(
+    resolved: ResolvedDerivation, inputs: tuple[Step, ...]
+) -> tuple[tuple[str, Digest], ...]:
+    """Role and key of the steps whose outputs go in."""
+    keys = {step.realisation.output_digest: step.realisation.key for step in inputs}
+    return tuple(
+        (role, keys[digest]) for role, digest in resolved.inputs if digest in keys
+    )

@@ -119,13 +119,18 @@ def fill(database: Path, objects: int) -> None:
         (
             (
                 *(str(number), key(number), paths[number - 1], paths[number]),
-                json.dumps({"inputs": {"a": key(number // 2), "b": key(number // 3)}}),
+                record_of_build(number),
             )
             for number in range(1, objects, 2)
         ),
     )
     connection.commit()
     connection.close()
+
+
+def record_of_build(number: int) -> bytes:
+    inputs = {"a": key(number // 2), "b": key(number // 3)}
+    return json.dumps({"inputs": inputs}).encode()
 
 
 def store_paths(objects: int) -> Iterator[StorePath]:

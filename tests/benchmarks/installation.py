@@ -8,15 +8,17 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[2]
 
 
-def install(folder: Path, python: str) -> Path:
+def install(folder: Path, python: str, *, extra: str = "") -> Path:
     """Installs this checkout, with bytecode; gives the folder of the commands.
 
+    `extra` is what of its extras is wanted, too.
     Its dependencies come from the index that pip is configured for.
     """
     run(python, "-m", "venv", str(folder))
     commands = folder / "bin"
     pip = (str(commands / "python"), "-m", "pip", "--disable-pip-version-check")
-    run(*pip, "install", "--quiet", "--compile", str(ROOT))
+    what = f"{ROOT}[{extra}]" if extra else str(ROOT)
+    run(*pip, "install", "--quiet", "--compile", what)
     return commands
 
 

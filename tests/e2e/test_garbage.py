@@ -217,3 +217,27 @@ def test_sizes_and_durations_are_shown_in_the_unit_that_suits_them() -> None:
     assert [show_duration(s) for s in (-5, 59, 60, 3600, 86_400 * 3)] == [
         *("0s", "59s", "1m", "1h", "3d")
     ]
+
+
+def test_a_store_that_is_only_read_is_left_alone(fresh: Place, offer: Offer) -> None:
+    offer("demo")
+    run(fresh, "realise", "--root", "mine", "demo")
+    before = on_disk(fresh.store)
+    only = ("--store", f"ro:{fresh.store}")
+
+    check_error(fresh.run(*only, "gc"), 2, "no store to write to")
+    for words in (("root", "delete", "mine"), ("root", "rollback", "mine")):
+        assert fresh.run(*only, *words).code == 1
+    assert run(fresh, *only, "gc", "--dry-run").code == 0
+    assert run(fresh, *only, "store", "roots").out.startswith("generation mine")
+
+    assert on_disk(fresh.store) == before
+
+
+def test_a_size_that_roots_do_not_allow_is_told(fresh: Place, offer: Offer) -> None:
+    offer("demo")
+    run(fresh, "realise", "--root", "mine", "demo")
+
+    outcome = run(fresh, "gc", "--max-size", "1")
+
+    assert "more would have to go" in outcome.err

@@ -170,3 +170,26 @@ def test_what_lies_elsewhere_is_no_target(lower: Place, upper: Place) -> None:
         str(upper.store),
         str(lower.store),
     )
+
+
+def test_a_root_may_hold_what_lies_below(lower: Place, upper: Place) -> None:
+    path = upper.realise("--root", "mine", "low-top").wheel("low-top")["path"]
+    folder = path.rpartition("/")[0]
+
+    assert upper.run("root", "show", "mine", "1").out == f"{folder}\n"
+    assert upper.run("gc").code == 0
+    assert upper.realise("low-top").builds == 0
+    # The owner of the lower store does not know of that root.
+    assert lower.run("gc").code == 0
+    assert upper.realise("low-top").builds == 2
+
+
+def test_a_link_may_lead_below_and_keeps_nothing_there(
+    lower: Place, upper: Place
+) -> None:
+    outcome = upper.run("realise", "--out-link", "result", "low-top")
+
+    assert outcome.code == 0, outcome.err
+    assert str((upper.folder / "result").resolve()).startswith(f"{lower.store}/")
+    assert lower.run("gc").code == 0
+    assert not (upper.folder / "result").exists()

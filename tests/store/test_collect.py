@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,10 +20,11 @@ from fromager.store import (
     LocalStore,
     Member,
     Policy,
-    blob_digest,
+    StoreFull,
+    make_room,
     open_store,
 )
-from support.garbage import add, claim, here, key, on_disk, root, stray
+from support.garbage import add, claim, here, key, on_disk, orphan, root, stray
 from support.processes import fork, wait
 from support.trees import damages
 
@@ -461,9 +464,7 @@ def test_what_crashes_left_is_found_when_all_is_looked_at(place: Path) -> None:
     claims = private / "realisations" / "00" / ("0" * 64)
     claims.mkdir(parents=True)
     (claims / f"{'1' * 64}.json").write_text("{}")
-    digits = blob_digest(b"orphan").hex
-    (private / "blobs" / digits[:2]).mkdir(exist_ok=True)
-    (private / "blobs" / digits[:2] / digits[2:]).write_bytes(b"orphan")
+    orphan(place, b"orphan")
     moved = place / f"{'a' * 32}-{lost.path.name}"
     lost.path.below(place).chmod(0o755)
     lost.path.below(place).rename(moved)
@@ -563,3 +564,74 @@ def test_exactly_what_roots_need_stays_and_the_dry_run_says_so(
         assert done == expected
         assert done.objects == len(everything) - len(needed(sketch))
         assert collect(place).objects == 0
+
+
+def test_bytes_that_no_object_got_are_not_kept(place: Path) -> None:
+    with open_store(place) as store, store.transaction() as transaction:
+        transaction.put_blob(b"unused")
+        transaction.add_bytes(b"used", "used")
+
+    with open_store(place) as store:
+        assert stray(store) == []
+
+
+def test_what_is_missing_of_a_size_is_told(place: Path) -> None:
+    with open_store(place) as store:
+        root(store, "mine", add(store, "kept", b"k" * 100_000))
+        add(store, "gone", b"g" * 100_000)
+
+    policy = Policy(max_size=50_000)
+    expected = preview(place, policy)
+
+    assert expected.objects == 1
+    assert 50_000 < expected.short < 60_000
+    assert collect(place, policy) == expected
+    assert collect(place, Policy(max_size=50_000, max_freed=10)).short == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 12 MiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=12m", "none", str(folder)]
+    if (
+        shutil.which("mount") is None
+        or subprocess.run(mount, check=False, capture_output=True).returncode
+    ):
+        pytest.skip("file systems cannot be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_can_be_freed(small_disk: Path) -> None:
+    place = small_disk / "store"
+    with open_store(place) as store, pytest.raises(StoreFull) as caught:
+        for number in range(1000):
+            add(store, f"o{number}", b"%d" % number * 20_000)
+    assert caught.value.hint
+    with (
+        suppress(OSError),
+        (small_disk / "filler").open("wb", buffering=0) as file,
+    ):
+        while True:
+            file.write(b"x" * 4096)
+
+    make_room(place)
+    done = collect(place)
+
+    assert done.objects > 10
+    with open_store(place) as store:
+        assert here(store) == set()
+        assert stray(store) == []
+    assert (place / ".fromager" / "reserve").stat().st_size == 4 << 20
+
+
+def test_space_that_is_there_is_not_given_up(place: Path) -> None:
+    open_store(place).close()
+
+    make_room(place)
+
+    assert (place / ".fromager" / "reserve").exists()

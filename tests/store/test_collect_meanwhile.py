@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from errno import EIO, ENOSPC
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +24,7 @@ from fromager.store import (
     StorePath,
     blob_digest,
     open_store,
+    rebuild_database,
 )
 from support.garbage import add, claim, here, root, stray
 from support.processes import Killer, at_once, fork, wait
@@ -62,7 +65,7 @@ def collect(
 
 
 class At:
-    """Does something once, before an effect of that name."""
+    """Does something once, before an effect of that name, as another process would."""
 
     def __init__(self, name: str, work: Callable[[], object]) -> None:
         self.name, self.work, self.done = name, work, False
@@ -70,7 +73,8 @@ class At:
     def __call__(self, name: str) -> None:
         if name == self.name and not self.done:
             self.done = True
-            self.work()
+            with ThreadPoolExecutor(1) as threads:
+                threads.submit(self.work).result()
 
 
 def sound(place: Path) -> list[str]:
@@ -434,3 +438,94 @@ def lost(store: LocalStore) -> list[StorePath]:
     """What this process relies on, and is not there any more."""
     relied_on = store.rely_on(info.path for info in store.objects())
     return [path for path in relied_on if not path.below(store.root).exists()]
+
+
+def test_garbage_is_collected_beside_verifying(place: Path) -> None:
+    """What goes meanwhile is not taken for damaged."""
+    with open_store(place, clock=lambda: NOW - 10.0) as store:
+        kept = add(store, "kept", *(b"kept %d" % number for number in range(50)))
+        root(store, "mine", kept)
+
+    def work(number: int) -> None:
+        for turn in range(8):
+            with open_store(place, clock=clock) as store:
+                if number == 0:
+                    collect(place)
+                elif number == 1:
+                    found = store.care().verify()
+                    assert found.damages == ()
+                else:
+                    for each in range(20):
+                        contents = [b"%d %d" % (turn, each), b"%d" % each, b"shared"]
+                        add(store, f"by{turn}-{each}", *contents)
+
+    assert at_once(3, work) == [0] * 3
+
+    collect(place, Policy(thorough=True))
+    with open_store(place) as store:
+        assert here(store) == {"kept"}
+        found = store.care().verify()
+        assert (found.damages, found.leftovers) == ((), ())
+    assert sound(place) == []
+
+
+def test_the_database_is_made_anew_beside_a_collection(place: Path) -> None:
+    with open_store(place) as store:
+        root(store, "mine", add(store, "kept", b"kept", b"shared"))
+        for number in range(30):
+            add(store, f"o{number}", b"%d" % number, b"shared")
+
+    def rebuild() -> None:
+        rebuild_database(place, clock=clock)
+
+    # Rows went, and the files of some of them.
+    done = collect(place, effect=At("delete object", rebuild))
+
+    assert done.objects == 30
+    collect(place)
+    with open_store(place) as store:
+        assert here(store) == {"kept"}
+        assert [each.number for each in store.generations().of("mine")] == [1]
+        assert store.care().verify().damages == ()
+    assert sound(place) == []
+
+
+def test_what_is_damaged_goes_like_anything_else(place: Path) -> None:
+    with open_store(place) as store:
+        kept = add(store, "kept", b"kept", b"shared")
+        root(store, "mine", kept)
+        lost = add(store, "lost", b"lost", b"shared")
+        gone = add(store, "gone", b"gone")
+        claim(store, "lost", lost)
+    (lost.path.below(place) / "f0").chmod(0o644)
+    (lost.path.below(place) / "f0").write_bytes(b"LOST")
+    gone.path.below(place).rename(place.parent / "elsewhere")
+    with open_store(place) as store:
+        assert store.care().verify().damages != ()
+
+    assert collect(place).objects == 3
+
+    with open_store(place) as store:
+        assert here(store) == {"kept"}
+        assert store.care().verify().damages == ()
+    shutil.rmtree(place.parent / "elsewhere")
+    collect(place, Policy(thorough=True))
+    assert sound(place) == []
+
+
+def test_what_was_got_back_from_the_trash_goes_in_the_end(place: Path) -> None:
+    with open_store(place) as store:
+        add(store, "gone", b"content")
+    with open_store(place) as first, first.transaction() as early:
+        early.put_blob(b"content")
+        collect(place)
+        with open_store(place) as second, second.transaction() as late:
+            # It counts on the pool as well, and finds the blob in the trash.
+            late.put_blob(b"other")
+            file = File(blob_digest(b"content"), size=len(b"content"))
+            late.add_tree(Directory.of({"f": file}), "made")
+        assert collect(place).postponed == 1
+
+    collect(place)
+
+    assert sound(place) == []

@@ -136,12 +136,15 @@ def test_a_process_that_dies_while_it_helps_loses_nothing(
             for child in children():
                 os.kill(child, signal.SIGKILL)
 
-    with (
-        open_store(tmp_path / "store", effect=kill) as store,
-        pytest.raises(StoreError, match="helping died"),
-    ):
-        add(store, crowd)
+    def add_and_fail() -> None:
+        with (
+            open_store(tmp_path / "store", effect=kill) as store,
+            pytest.raises(StoreError, match="helping died"),
+        ):
+            add(store, crowd)
 
+    # Where there are several threads, nobody helps: in a child there is one.
+    assert wait(fork(add_and_fail)) == 0
     with open_store(tmp_path / "store") as store:
         assert (store.objects(), leftovers(store)) == ((), [])
         add(store, crowd)

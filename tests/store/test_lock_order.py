@@ -58,6 +58,7 @@ def test_locks_are_known_by_their_places() -> None:
     assert rank_of(f"{private}/creation.lock") is Rank.CREATION
     assert rank_of(f"{private}/locks/{KEY.hex}") is Rank.KEY
     assert rank_of(f"{private}/locks/writer") is Rank.WRITER
+    assert rank_of(f"{private}/locks/gc") is Rank.GARBAGE
     assert rank_of(f"{private}/leases/abc") is None
     assert rank_of("/elsewhere/locks/writer") is None
 
@@ -73,4 +74,4 @@ def test_a_build_takes_the_writer_under_its_key(tmp_path: Path) -> None:
     ):
         transaction.add_bytes(b"content", "name")
 
-    assert WATCH.waited == {(Rank.KEY, Rank.WRITER)}
+    assert (Rank.KEY, Rank.WRITER) in WATCH.waited

@@ -13,9 +13,15 @@ from hypothesis import strategies as st
 
 from fromager.store import StoreError
 from fromager.store.sharing import SharedSet, share
+from support.processes import fork, wait
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+
+def alone(test: Callable[[], None]) -> None:
+    """Do this in a process without the threads that other tests may have left."""
+    assert wait(fork(test)) == 0
 
 
 @pytest.mark.parametrize("processes", [1, 2, 5])
@@ -31,10 +37,13 @@ def test_tasks_are_done_in_other_processes() -> None:
     def work(mine: Iterator[int]) -> set[int]:
         return {os.getpid() for _ in mine} | {os.getpid()}
 
-    parts = share(range(1000), work, 3)
+    def test() -> None:
+        parts = share(range(1000), work, 3)
 
-    assert len({process for part in parts for process in part}) == 3
-    assert parts[0] == {os.getpid()}
+        assert len({process for part in parts for process in part}) == 3
+        assert parts[0] == {os.getpid()}
+
+    alone(test)
 
 
 def test_a_large_answer_comes_whole() -> None:
@@ -56,17 +65,20 @@ def test_with_other_threads_this_process_does_all() -> None:
 
 @pytest.mark.parametrize("death", ["killed", "raised"])
 def test_the_death_of_a_helper_is_said(death: str) -> None:
-    parent = os.getpid()
+    def test() -> None:
+        parent = os.getpid()
 
-    def work(mine: Iterator[int]) -> int:
-        if os.getpid() != parent:
-            if death == "killed":
-                os.kill(os.getpid(), signal.SIGKILL)
-            raise ValueError
-        return sum(mine)
+        def work(mine: Iterator[int]) -> int:
+            if os.getpid() != parent:
+                if death == "killed":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                raise ValueError
+            return sum(mine)
 
-    with pytest.raises(StoreError, match="died"):
-        share(range(100), work, 2)
+        with pytest.raises(StoreError, match="died"):
+            share(range(100), work, 2)
+
+    alone(test)
 
 
 def test_an_error_here_ends_the_helpers() -> None:

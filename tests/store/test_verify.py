@@ -37,6 +37,7 @@ from support.damaging import (
     replace,
     rewrite,
 )
+from support.garbage import orphan
 from support.processes import Killer, fork, wait
 from support.trees import damages, write_sketch
 
@@ -147,9 +148,7 @@ def test_adding_it_again_makes_it_whole(victim: Victim, quick_path: Path) -> Non
 
 
 def test_a_wrong_file_of_the_pool_that_nobody_uses_is_removed(victim: Victim) -> None:
-    with open_store(victim.root) as store, store.transaction() as transaction:
-        transaction.put_blob(b"unused")
-        transaction.add_bytes(b"used", "used")
+    orphan(victim.root, b"unused")
     rewrite(victim.blob(b"unused"), b"Unused")
 
     found = verify(victim)
@@ -165,9 +164,7 @@ def test_leftovers_are_told_and_are_no_damage(victim: Victim) -> None:
     record = victim.private / "records" / f"{'a' * 32}-old.json"
     record.write_bytes(b"{")
     (victim.private / "blobs" / "stray").write_bytes(b"")
-    with open_store(victim.root) as store, store.transaction() as transaction:
-        transaction.put_blob(b"unused")
-        transaction.add_bytes(b"used", "used")
+    orphan(victim.root, b"unused")
     claim = victim.claim_file.with_name(f"{'0' * 64}.json")
     claim.write_bytes(b"")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fromager.store import Directory, File, Member, Realisation, blob_digest
 from fromager.store.layout import blob_name
+from fromager.store.staging import MTIME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -112,3 +113,14 @@ def on_disk(folder: Path) -> dict[str, tuple[int, int]]:
         status = os.lstat(path)
         found[str(path.relative_to(folder))] = (status.st_size, status.st_mtime_ns)
     return found
+
+
+def orphan(root: Path, content: bytes) -> Path:
+    """A blob of a store's pool that no object has, as a crash leaves it; its place."""
+    digits = blob_digest(content).hex
+    place = root / ".fromager" / "blobs" / digits[:2] / digits[2:]
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(content)
+    place.chmod(0o444)
+    os.utime(place, ns=MTIME)
+    return place

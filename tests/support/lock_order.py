@@ -9,6 +9,7 @@ Run as a module it is the command line, watched: `python -m support.lock_order â
 
 from __future__ import annotations
 
+import fcntl
 import re
 import sys
 import threading
@@ -24,8 +25,25 @@ class Rank(IntEnum):
     """Locks that are waited for, those that are taken first before the others."""
 
     CREATION = 1
-    KEY = 2
-    WRITER = 3
+    POOL = 2
+    """Anything but the writer may be held while it is waited for: who has it alone
+    waits for nothing, and who shares it keeps nobody waiting."""
+    GARBAGE = 3
+    """Who collects garbage looks which keys are held; who builds does not collect."""
+    KEY = 4
+    ROOTS = 5
+    COLLECT = 6
+    WRITER = 7
+
+
+NAMES = {
+    "creation.lock": Rank.CREATION,
+    "locks/collect": Rank.COLLECT,
+    "locks/gc": Rank.GARBAGE,
+    "locks/pool": Rank.POOL,
+    "locks/roots": Rank.ROOTS,
+    "locks/writer": Rank.WRITER,
+}
 
 
 class LockOrderError(AssertionError):
@@ -37,10 +55,8 @@ def rank_of(place: str) -> Rank | None:
     _, private, name = place.rpartition(PRIVATE)
     if not private:
         return None
-    if name == "creation.lock":
-        return Rank.CREATION
-    if name == "locks/writer":
-        return Rank.WRITER
+    if name in NAMES:
+        return NAMES[name]
     return Rank.KEY if re.fullmatch(r"locks/[0-9a-f]{64}", name) else None
 
 
@@ -56,26 +72,30 @@ class LockWatch:
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event != "fcntl.flock":
             return
-        descriptor = arguments[0]
+        descriptor, operation = arguments
         # An earlier attempt with this descriptor has failed.
         self._held.pop(descriptor, None)
         place = _place(descriptor)
         rank = rank_of(place)
         if rank is None:
             return
-        # Who tries without waiting waits next if that fails.
-        self._check(place, rank)
+        # Who tries to get a lock waits for it next if that fails; but who only looks
+        # whether it is held does not, nor does who tries to have the pool alone.
+        looks = operation == fcntl.LOCK_SH | fcntl.LOCK_NB
+        if not looks and (rank is not Rank.POOL or operation & fcntl.LOCK_SH):
+            self._check(place, rank)
         # Only what was got is still open when the next lock is asked for.
         self._held[descriptor] = (threading.get_ident(), place)
 
     def _check(self, place: str, rank: Rank) -> None:
         for descriptor, (thread, held) in list(self._held.items()):
-            if thread != threading.get_ident() or _place(descriptor) != held:
+            if thread != threading.get_ident() or not _is_locked(descriptor, held):
                 continue
             other = rank_of(held)
             assert other is not None
             self.waited.add((other, rank))
-            if other >= rank:
+            least = Rank.WRITER if rank is Rank.POOL else rank
+            if other >= least and other is not Rank.POOL:
                 text = f"waits for {place} while it holds {held}"
                 self.breaches.append(text)
                 raise LockOrderError(text)
@@ -86,6 +106,18 @@ def _place(descriptor: int) -> str:
         return str(Path(f"/proc/self/fd/{descriptor}").readlink())
     except OSError:
         return ""
+
+
+def _is_locked(descriptor: int, place: str) -> bool:
+    """Whether a descriptor still is that of a lock, and has it.
+
+    Its number may be another file's by now, or that of a thread that waits.
+    """
+    try:
+        about = Path(f"/proc/self/fdinfo/{descriptor}").read_text()
+    except OSError:
+        return False
+    return "lock:" in about and _place(descriptor) == place
 
 
 WATCH = LockWatch()

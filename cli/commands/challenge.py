@@ -1,0 +1,164 @@
+"""`fromager challenge`: compare with what other machines recorded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from fromager.cli.exit_codes import ExitCode
+from fromager.cli.others import explain
+from fromager.cli.sharing import Sharing
+from fromager.cli.targets import find_realisation
+from fromager.cli.wiring import wire
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fromager.cli.wiring import Wiring
+    from fromager.derivations import Cache, Challenge, Item, Report
+    from fromager.store import Realisation, StorePath
+
+
+@click.command("challenge", short_help="Compare with what other machines recorded.")
+@click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
+@click.option(
+    "--against",
+    "urls",
+    multiple=True,
+    metavar="URL",
+    help="A cache with claims of others; may be repeated.  "
+    "[default: the setting substituters]",
+)
+@click.option(
+    "--no-diff", is_flag=True, help="Do not fetch what differs, to say what and why."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@click.pass_obj
+def command(
+    flags: Mapping[str, object],
+    /,
+    targets: tuple[str, ...],
+    urls: tuple[str, ...],
+    no_diff: bool,
+    as_json: bool,
+) -> int:
+    """Compare all that each TARGET was made from, and what it needs, with what trusted
+    builders claim, step by step. Nothing is built, and only what differs is fetched.
+
+    Exit status 0 if all is the same, 1 if nobody else says anything of some steps, 2
+    if something differs, 3 if there is a forged claim, or only claims of builders that
+    are not trusted.
+    """
+    from fromager.derivations import challenge
+
+    wiring = wire(flags)
+    sharing = Sharing(wiring)
+    with wiring.open_store(create=False) as store:
+        named = [find_realisation(store, target) for target in targets]
+        _, steps = sharing.closure(store, named)
+        # The content of what is fetched is known before: there is nothing to compare.
+        steps = [step for step in steps if step.kind != "fetch"]
+        caches = sharing.caches(store, urls)
+        try:
+            found = challenge(
+                steps, sharing.claims(caches, steps), sharing.own_builders()
+            )
+            differing = [] if no_diff else _differing(found)
+            reports = explain(wiring, store, caches, differing)
+        finally:
+            for cache in caches:
+                cache.close()
+    if as_json:
+        _print_json(wiring, caches, found, reports)
+    else:
+        _print(wiring, found, reports)
+    return _exit_code(found)
+
+
+def _differing(found: Challenge) -> list[tuple[Realisation, list[StorePath]]]:
+    """Steps that differ, each with what others got."""
+    from fromager.derivations import Outcome
+
+    return [
+        (item.recorded, [output for output, _ in item.other_outputs])
+        for item in found.having(Outcome.MISMATCH)
+    ]
+
+
+def _print(
+    wiring: Wiring,
+    found: Challenge,
+    reports: Mapping[str, Sequence[Report]],
+) -> None:
+    from fromager.derivations import Outcome, summary
+
+    console = wiring.console
+    for item in found.having(Outcome.MISMATCH):
+        console.data(f"{_name(item)}: differs")
+        console.data(f"  here: {item.recorded.output}")
+        for output, builders in item.other_outputs:
+            console.data(f"  {', '.join(builders)}: {output}")
+        for report in reports.get(str(item.recorded.key), ()):
+            for line in summary(report):
+                console.data(f"  {line}".rstrip())
+    for item in found.having(Outcome.UNTRUSTED):
+        console.data(f"{_name(item)}: untrusted")
+        for reason in item.reasons:
+            console.data(f"  {reason}")
+    for item in found.having(Outcome.NOT_COMPARABLE):
+        console.data(f"{_name(item)}: not comparable, since {_list(item.because)}")
+    for item in found.having(Outcome.INCONCLUSIVE):
+        why = "; ".join(item.reasons) or "nobody else tells of it"
+        console.data(f"{_name(item)}: inconclusive, {why}")
+    counts = ", ".join(
+        f"{len(found.having(outcome))} {outcome.value}"
+        for outcome in Outcome
+        if found.having(outcome)
+    )
+    console.data(counts or "nothing to compare")
+
+
+def _list(names: Sequence[str]) -> str:
+    few = ", ".join(names[:3])
+    more = f" and {len(names) - 3} more differ" if len(names) > 3 else ""
+    return f"{few}{more}" if more else f"{few} {'differ' if names[1:] else 'differs'}"
+
+
+def _name(item: Item) -> str:
+    return f"{item.recorded.subject} ({item.recorded.kind})"
+
+
+def _print_json(
+    wiring: Wiring,
+    caches: Sequence[Cache],
+    found: Challenge,
+    reports: Mapping[str, Sequence[Report]],
+) -> None:
+    rows = [
+        {
+            **item.row,
+            "reports": [r.row for r in reports.get(str(item.recorded.key), ())],
+        }
+        for item in found.items
+    ]
+    wiring.console.json(
+        {
+            "against": [cache.url for cache in caches],
+            "outcome": found.outcome.value,
+            "items": rows,
+        }
+    )
+
+
+def _exit_code(found: Challenge) -> ExitCode:
+    from fromager.derivations import Outcome
+
+    match found.outcome:
+        case Outcome.MISMATCH:
+            return ExitCode.DIFFERENT
+        case Outcome.UNTRUSTED:
+            return ExitCode.UNTRUSTED
+        case Outcome.INCONCLUSIVE:
+            return ExitCode.FAILED
+    return ExitCode.DONE

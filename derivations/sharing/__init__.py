@@ -1,0 +1,1 @@
+"""Records that machines exchange: signed claims, caches, and what they prove."""

@@ -1,0 +1,259 @@
+"""Pull: a closure taken out of a cache, with the claims that are believed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from fromager.derivations.errors import (
+    CacheRefused,
+    DerivationError,
+    InputError,
+    Untrusted,
+)
+from fromager.derivations.realising.events import Noted
+from fromager.derivations.sharing.claims import Standing, agreement
+from fromager.derivations.sharing.fetching import Fetcher
+from fromager.derivations.sharing.statement import taken_over
+from fromager.store import InvalidRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from fromager.derivations.realising.events import Reporter
+    from fromager.derivations.sharing.cache import Cache
+    from fromager.derivations.sharing.claims import Claim
+    from fromager.derivations.sharing.layout import Push
+    from fromager.derivations.sharing.substituting import Belief
+    from fromager.store import Digest, LocalStore, Realisation, StorePath
+
+LEAST_DIGITS: Final = 8
+"""So many hex digits of a key must be written, at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Something that a cache offers by name."""
+
+    kind: str
+    subject: str
+    key: Digest
+
+    def __str__(self) -> str:
+        return f"{self.subject} ({self.kind})"
+
+
+def find_offer(caches: Iterable[Cache], text: str) -> Offer | None:
+    """What is meant by a requirement, or a key that is written out or begun.
+
+    Of several versions the newest is meant, of several builds what was pushed last.
+
+    Raises:
+        InputError: several things of one push may be meant.
+        NetworkError, CacheRefused: a cache cannot be read.
+    """
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        requirement: Requirement | None = Requirement(text)
+    except InvalidRequirement:
+        requirement = None
+    digits = text.removeprefix("blake3:")
+    for cache in caches:
+        for push in cache.pushes():
+            offers = [Offer(*root) for root in push.roots]
+            found = _newest(offers, requirement) if requirement is not None else []
+            if not found and len(digits) >= LEAST_DIGITS:
+                found = [each for each in offers if each.key.hex.startswith(digits)]
+            if len(found) > 1:
+                keys = ", ".join(str(each.key) for each in found)
+                raise InputError(f"{text!r} may be any of {keys}", hint="Name a key")
+            if found:
+                return found[0]
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A push in one of several caches, by its number."""
+
+    cache: int
+    push: Push
+
+
+@dataclass(frozen=True)
+class Puller:
+    """Takes closures out of caches, where trusted builders vouch for them."""
+
+    store: LocalStore
+    caches: Sequence[Cache]
+    belief: Belief
+    report: Reporter
+
+    def pull(self, offers: Sequence[Offer]) -> list[Realisation]:
+        """Have the closures of offers in the store, and their claims registered.
+
+        Raises:
+            Untrusted: nobody who is trusted says what one is, or they disagree.
+            NetworkError, CacheRefused: no cache has all of it, as it should be.
+        """
+        together: dict[_Source, list[Offer]] = {}
+        for offer in offers:
+            together.setdefault(self._sources(offer)[0], []).append(offer)
+        for source, several in together.items():
+            try:
+                self._take(source, several)
+            except DerivationError as error:
+                if isinstance(error, Untrusted):
+                    raise
+                self._tell(several[0], error)
+                for offer in several:
+                    self._take_from_any(offer)
+        return [self.store.realisations(offer.key)[0] for offer in offers]
+
+    def _take_from_any(self, offer: Offer) -> None:
+        """Take an offer from the first place that has all of it."""
+        failure: DerivationError | None = None
+        for source in self._sources(offer):
+            try:
+                self._take(source, [offer])
+            except DerivationError as error:
+                if isinstance(error, Untrusted):
+                    raise
+                failure = failure or error
+            else:
+                return
+        raise failure or InputError(f"no cache has {offer}")
+
+    def _sources(self, offer: Offer) -> list[_Source]:
+        found = [
+            _Source(number, push)
+            for number, cache in enumerate(self.caches)
+            for push in cache.covering([offer.key])
+        ]
+        if not found:
+            raise InputError(f"no cache has {offer}")
+        return found
+
+    def _take(self, source: _Source, offers: Sequence[Offer]) -> None:
+        believed = self._believed(source.push.keys)
+        wanted: dict[Digest, Claim] = {}
+        for offer in offers:
+            if offer.key not in believed:
+                raise self._untrusted(offer)
+            wanted.update(_closure(offer.key, believed))
+        fetcher = Fetcher(self.store, self.caches[source.cache], source.push)
+        realisations = [
+            taken_over(claim.statement, claim.content)
+            for claim in wanted.values()
+            if claim.statement is not None
+        ]
+        paths = [
+            path for each in realisations for path in (each.derivation, each.output)
+        ]
+        fetcher.take(fetcher.closure(_offered(fetcher, paths)))
+        with self.store.transaction() as transaction:
+            for each in realisations:
+                if self._is_welcome(each):
+                    transaction.register(each)
+        for offer in offers:
+            if not self.store.realisations(offer.key):
+                reason = f"it does not have the output of {offer}"
+                raise CacheRefused(self.caches[source.cache].url, reason)
+
+    def _said(self, keys: Iterable[Digest]) -> list[Claim]:
+        """What is said of keys in all caches."""
+        wanted = list(keys)
+        found = dict.fromkeys(
+            content for cache in self.caches for content in cache.envelopes(wanted)
+        )
+        return [self.belief.examine(content) for content in found]
+
+    def _believed(self, keys: frozenset[Digest]) -> dict[Digest, Claim]:
+        """Of each key the claim that is believed, if one is."""
+        by_key: dict[Digest, list[Claim]] = {}
+        for claim in self._said(keys):
+            if claim.key is not None:
+                by_key.setdefault(claim.key, []).append(claim)
+        found = {}
+        for key, claims in by_key.items():
+            output = agreement(claims, key).accepted(self.belief.trust.threshold)
+            for claim in claims:
+                trusted = claim.standing is Standing.TRUSTED and not claim.is_evidence
+                if trusted and output is not None and claim.output == output:
+                    found[key] = claim
+        return found
+
+    def _untrusted(self, offer: Offer) -> Untrusted:
+        claims = self._said([offer.key])
+        said = agreement(claims, offer.key)
+        if not said.unanimous:
+            names = ", ".join(name for _, names in said.outputs for name in names)
+            return Untrusted(f"{offer}: {names} do not agree on what it gives")
+        agreed = len(said.outputs[0][1]) if said.outputs else 0
+        needed = self.belief.trust.threshold
+        reasons = "; ".join(sorted({claim.reason for claim in claims if claim.reason}))
+        return Untrusted(
+            f"{offer}: {agreed} of {needed} trusted builders that are needed say what "
+            f"it gives{f': {reasons}' if reasons else ''}",
+            hint="Trust the key of who built it, if that is to be believed",
+        )
+
+    def _tell(self, offer: Offer, error: Exception) -> None:
+        self.report(Noted(str(offer), str(error)))
+
+    def _is_welcome(self, realisation: Realisation) -> bool:
+        """Whether a claim does not take the place of what is in use here."""
+        try:
+            known = self.store.realisations(realisation.key)
+        except InvalidRecord:
+            known = ()
+        used = [claim for claim in known if not claim.is_evidence]
+        if used and used[0].output != realisation.output:
+            text = "the store has another output of the same key; it stays in use"
+            what = f"{realisation.subject} ({realisation.kind})"
+            self.report(Noted(what, text))
+            return False
+        return realisation not in known and all(
+            self.store.info(path) is not None
+            for path in (realisation.output, realisation.derivation)
+        )
+
+
+def _offered(fetcher: Fetcher, paths: Iterable[StorePath]) -> list[StorePath]:
+    """Those that the push lists; what is missing is told by their closure."""
+    return [path for path in paths if fetcher.offers(path)]
+
+
+def _closure(root: Digest, believed: Mapping[Digest, Claim]) -> dict[Digest, Claim]:
+    """The claims of a key, of all that went into it, and of what backends answered."""
+    found: dict[Digest, Claim] = {}
+    queue = [root]
+    while queue:
+        key = queue.pop()
+        said = believed.get(key)
+        if said is not None and said.statement is not None and key not in found:
+            found[key] = said
+            queue.extend(inner for _, inner in said.statement.realisation.inputs)
+    return found
+
+
+def _newest(offers: Sequence[Offer], requirement: object) -> list[Offer]:
+    """The wheels of the newest version that fits."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+    from packaging.version import InvalidVersion, Version
+
+    assert isinstance(requirement, Requirement)
+    fitting: dict[Version, list[Offer]] = {}
+    for offer in offers:
+        name, _, text = offer.subject.partition("==")
+        if offer.kind != "wheel" or name != canonicalize_name(requirement.name):
+            continue
+        try:
+            version = Version(text)
+        except InvalidVersion:
+            continue
+        if requirement.specifier.contains(version, prereleases=True):
+            fitting.setdefault(version, []).append(offer)
+    return fitting[max(fitting)] if fitting else []

@@ -1,0 +1,300 @@
+"""Two machines that have nothing in common but a cache: what they built is compared.
+
+Each has a mount, a user and a UTS namespace of its own, and another user, host name,
+store path, umask, time zone and locale. They exchange claims over HTTP on loopback.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import zipfile
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fromager.derivations import Cache, Retries, build_steps
+from fromager.derivations.index.transport import HttpSettings
+from fromager.derivations.sharing.places import PlaceMeans, open_place
+from fromager.store import open_store
+from support.cache_server import FileServer, file_server
+from support.command_line import Outcome, Place
+from support.index import LocalIndex, local_index
+from support.projects import sdist
+from support.sharing import impostor, pusher_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from fromager.store import Realisation
+
+
+@dataclass(frozen=True, eq=False)
+class Machine:
+    """A machine that is made of namespaces, for as long as a command runs."""
+
+    name: str
+    folder: Path
+    """Where its disk lies, as this process sees it."""
+    mounted: str
+    """Where it is seen by the machine."""
+    user: int
+    umask: str
+    variables: dict[str, str]
+
+    def run(self, *words: str) -> Outcome:
+        """Run a command on it."""
+        inside = (
+            f'hostname {self.name} && mount --bind "$1" {self.mounted} && shift && '
+            f"umask {self.umask} && cd {self.mounted}/work && "
+            f"exec unshare --user --map-user={self.user} --map-group={self.user} "
+            '-- "$@"'
+        )
+        place = Place(self.folder, self.folder, "", self.variables)
+        spaces = ("unshare", "--user", "--map-root-user", "--mount", "--uts", "--")
+        shell = ("sh", "-c", inside, "sh", str(self.folder))
+        return place.call(*words, wrapper=(*spaces, *shell))
+
+    def done(self, *words: str) -> Outcome:
+        """Run a command on it that must succeed."""
+        outcome = self.run(*words)
+        assert outcome.code == 0, outcome.err
+        return outcome
+
+    @property
+    def store(self) -> Path:
+        """Its store, as this process sees it."""
+        return self.folder / self.variables["FROMAGER_STORE"].removeprefix(
+            f"{self.mounted}/"
+        )
+
+
+def machine(
+    folder: Path, name: str, mounted: str, store: str, index: str, **variables: str
+) -> Machine:
+    home = folder / "home" / name
+    home.mkdir(parents=True)
+    (folder / "work").mkdir()
+    given = {
+        "HOME": f"{mounted}/home/{name}",
+        "TMPDIR": f"{mounted}/work",
+        "USER": name,
+        "FROMAGER_STORE": f"{mounted}/{store}",
+        "FROMAGER_INDEX_URL": index,
+        **variables,
+    }
+    number = 1000 + sum(map(ord, name))
+    umask = "077" if name == "bob" else "002"
+    return Machine(name, folder, mounted, number, umask, given)
+
+
+@pytest.fixture(scope="module")
+def index() -> Iterator[LocalIndex]:
+    projects = [
+        sdist("tool", "1.0"),
+        sdist("demo", "1.0", requires=["tool"], dependencies=["extra"]),
+        sdist("extra", "2.0", requires=["tool"]),
+        sdist("alone", "1.0", requires=["tool"]),
+    ]
+    with local_index(dict(projects), cache_control="max-age=600") as index:
+        yield index
+
+
+@pytest.fixture(scope="module")
+def server(quick_folder: Path) -> Iterator[FileServer]:
+    with file_server(quick_folder / "served") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def alice(quick_folder: Path, index: LocalIndex) -> Machine:
+    return machine(
+        quick_folder / "alice", "alice", "/srv", "store", index.url, TZ="Asia/Kolkata"
+    )
+
+
+@pytest.fixture(scope="module")
+def bob(quick_folder: Path, index: LocalIndex) -> Machine:
+    return machine(
+        quick_folder / "bob",
+        "bob",
+        "/mnt",
+        "a/much/deeper/place",
+        index.url,
+        TZ="America/St_Johns",
+        LANG="C",
+        LC_ALL="POSIX",
+    )
+
+
+@pytest.fixture(scope="module")
+def built(alice: Machine, bob: Machine, server: FileServer) -> str:
+    """Both build the same, and push it to one cache, each with a key of its own."""
+    probe = ("unshare", "--user", "--map-root-user", "--mount", "--uts", "true")
+    if shutil.which("unshare") is None or subprocess.run(probe, check=False).returncode:
+        pytest.skip("namespaces cannot be made here")
+    keys = {each: each.done("key", "generate", each.name).out for each in (alice, bob)}
+    for each, theirs in ((alice, bob), (bob, alice)):
+        each.done("key", "trust", keys[theirs].strip())
+        each.done("realise", "demo")
+        each.done("push", "demo", "--to", server.url)
+    alice.done("realise", "alone")
+    lines = [
+        f'name = "{m.name}"\npublic = "{_public(key)}"\n' for m, key in keys.items()
+    ]
+    policy = "threshold = 2\n" + "".join(f"[[builder]]\n{each}" for each in lines)
+    for each in (alice, bob):
+        (each.folder / "work" / "policy.toml").write_text(policy)
+    return server.url
+
+
+def _public(key: str) -> str:
+    return key.strip().partition(":")[2]
+
+
+def test_each_machine_built_for_itself(
+    alice: Machine, bob: Machine, built: str
+) -> None:
+    claims: list[Realisation] = []
+    for each in (alice, bob):
+        with open_store(each.store, create=False) as store:
+            claims += store.history("wheel", "demo==1.0")
+
+    assert len(claims) == 2
+    assert not any(claim.is_substituted for claim in claims)
+    assert claims[0].key == claims[1].key
+    assert claims[0] != claims[1]
+
+
+def test_what_two_machines_built_is_identical(
+    alice: Machine, bob: Machine, built: str
+) -> None:
+    for each, theirs in ((alice, "bob"), (bob, "alice")):
+        outcome = each.run("challenge", "demo", "--against", built, "--json")
+
+        assert outcome.code == 0, (outcome.out, outcome.err)
+        items = outcome.json["items"]
+        subjects = {item["subject"] for item in items if item["kind"] == "wheel"}
+        assert subjects == {"demo==1.0", "extra==2.0", "tool==1.0"}
+        assert all(item["agreeing"] == [theirs] for item in items)
+
+
+def test_two_of_two_verify_the_closure(alice: Machine, built: str) -> None:
+    outcome = alice.run("verify", "demo", "--policy", "policy.toml", "--against", built)
+
+    assert outcome.code == 0, (outcome.out, outcome.err)
+    assert outcome.out.startswith("verified: of ")
+    assert "by 2 of 2 builders" in outcome.out
+
+
+def test_a_side_that_is_missing_is_inconclusive(alice: Machine, built: str) -> None:
+    challenge = alice.run("challenge", "alone", "--against", built)
+    verify = alice.run("verify", "alone", "--policy", "policy.toml", "--against", built)
+
+    assert challenge.code == 1
+    assert "alone==1.0 (wheel): inconclusive" in challenge.out
+    assert verify.code == 1
+    assert "alone==1.0 (wheel): missing: 1 of 2 say so" in verify.out
+
+
+@pytest.fixture
+def other_cache(quick_folder: Path, built: str) -> Iterator[FileServer]:
+    """A copy of the cache, for those who do something to it."""
+    folder = quick_folder / f"served-{os.urandom(4).hex()}"
+    shutil.copytree(quick_folder / "served", folder)
+    with file_server(folder) as server:
+        yield server
+
+
+def push_as(bob: Machine, server: FileServer, claim: Realisation, name: str) -> None:
+    """Push something of bob's store, signed with his key or by somebody else."""
+    means = PlaceMeans(bob.folder, HttpSettings, Retries())
+    cache = Cache(open_place(server.url, means))
+    with open_store(bob.store) as store:
+        if name == "bob":
+            found = pusher_of(bob.folder / "home" / "bob", store, cache)
+        else:
+            found = impostor(store, cache, name, "bob")
+        found.push([claim], build_steps(store, [claim]))
+    cache.close()
+
+
+def tampered(bob: Machine, folder: Path) -> Realisation:
+    """A claim of bob about a wheel in which one byte is another one."""
+    with open_store(bob.store) as store:
+        true = store.history("wheel", "demo==1.0")[0]
+        (wheel,) = store.place(true.output).iterdir()
+        folder.mkdir()
+        with (
+            zipfile.ZipFile(wheel) as old,
+            zipfile.ZipFile(folder / wheel.name, "w") as new,
+        ):
+            for info in old.infolist():
+                content = old.read(info)
+                if info.filename == "demo/__init__.py":
+                    content = content.replace(b"1.0", b"1.1")
+                new.writestr(info, content)
+        with store.transaction() as transaction:
+            evil = transaction.add_directory(folder, true.output.name)
+            claim = replace(
+                true,
+                output=evil.path,
+                output_digest=evil.digest,
+                started=true.started + 1,
+            )
+            transaction.register(claim)
+    return claim
+
+
+def test_a_byte_that_differs_is_found_and_its_file_named(
+    alice: Machine, bob: Machine, other_cache: FileServer, tmp_path: Path
+) -> None:
+    claim = tampered(bob, tmp_path / "tampered")
+    push_as(bob, other_cache, claim, "bob")
+
+    challenge = alice.run("challenge", "demo", "--against", other_cache.url)
+    verify = alice.run(
+        "verify", "demo", "--policy", "policy.toml", "--against", other_cache.url
+    )
+
+    assert challenge.code == 2, (challenge.out, challenge.err)
+    assert "demo==1.0 (wheel): differs" in challenge.out
+    assert "demo/__init__.py" in challenge.out
+    assert f"bob: {claim.output}" in challenge.out
+    assert verify.code == 2
+    assert "demo==1.0 (wheel): differs: bob says" in verify.out
+    assert "demo/__init__.py" in verify.out
+
+
+def test_a_builder_who_is_forged_is_not_believed(
+    alice: Machine, bob: Machine, other_cache: FileServer
+) -> None:
+    with open_store(bob.store, create=False) as store:
+        true = store.history("wheel", "demo==1.0")[-1]
+    push_as(bob, other_cache, true, "mallory")
+
+    challenge = alice.run("challenge", "demo", "--against", other_cache.url)
+    verify = alice.run(
+        "verify", "demo", "--policy", "policy.toml", "--against", other_cache.url
+    )
+
+    assert challenge.code == 3, (challenge.out, challenge.err)
+    assert "did not sign it" in challenge.out
+    assert verify.code == 3
+    assert "forged" in verify.out
+
+
+def test_differences_are_not_fetched_if_nobody_asks(
+    alice: Machine, bob: Machine, other_cache: FileServer, tmp_path: Path
+) -> None:
+    push_as(bob, other_cache, tampered(bob, tmp_path / "tampered"), "bob")
+    other_cache.requests.clear()
+
+    outcome = alice.run("challenge", "demo", "--against", other_cache.url, "--no-diff")
+
+    assert outcome.code == 2
+    assert other_cache.count("packs/") == 0
+    assert len(other_cache.requests) <= 10
