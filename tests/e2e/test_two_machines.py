@@ -209,6 +209,14 @@ def other_cache(quick_folder: Path, built: str) -> Iterator[FileServer]:
         yield server
 
 
+@pytest.fixture
+def other_bob(bob: Machine, built: str) -> Machine:
+    """A copy of what bob has, for those who do something to it."""
+    folder = bob.folder.with_name(f"bob-{os.urandom(4).hex()}")
+    subprocess.run(["cp", "-a", bob.folder, folder], check=True)
+    return replace(bob, folder=folder)
+
+
 def push_as(bob: Machine, server: FileServer, claim: Realisation, name: str) -> None:
     """Push something of bob's store, signed with his key or by somebody else."""
     means = PlaceMeans(bob.folder, HttpSettings, Retries())
@@ -250,10 +258,10 @@ def tampered(bob: Machine, folder: Path) -> Realisation:
 
 
 def test_a_byte_that_differs_is_found_and_its_file_named(
-    alice: Machine, bob: Machine, other_cache: FileServer, tmp_path: Path
+    alice: Machine, other_bob: Machine, other_cache: FileServer, tmp_path: Path
 ) -> None:
-    claim = tampered(bob, tmp_path / "tampered")
-    push_as(bob, other_cache, claim, "bob")
+    claim = tampered(other_bob, tmp_path / "tampered")
+    push_as(other_bob, other_cache, claim, "bob")
 
     challenge = alice.run("challenge", "demo", "--against", other_cache.url)
     verify = alice.run(
@@ -288,9 +296,10 @@ def test_a_builder_who_is_forged_is_not_believed(
 
 
 def test_differences_are_not_fetched_if_nobody_asks(
-    alice: Machine, bob: Machine, other_cache: FileServer, tmp_path: Path
+    alice: Machine, other_bob: Machine, other_cache: FileServer, tmp_path: Path
 ) -> None:
-    push_as(bob, other_cache, tampered(bob, tmp_path / "tampered"), "bob")
+    claim = tampered(other_bob, tmp_path / "tampered")
+    push_as(other_bob, other_cache, claim, "bob")
     other_cache.requests.clear()
 
     outcome = alice.run("challenge", "demo", "--against", other_cache.url, "--no-diff")
