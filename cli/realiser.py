@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fromager.cli.wiring import Wiring
     from fromager.derivations import (
         Customisation,
@@ -32,7 +35,8 @@ class Means:
     customisation: Customisation
     client: RoutedClient
     request: RealiseRequest
-    repositories: Repositories
+    repositories: Callable[[], Repositories]
+    """Asked for only where something is resolved."""
     refresh: bool
 
     @classmethod
@@ -60,7 +64,7 @@ class Means:
             customisation,
             wiring.routed(plain, customisation),
             request,
-            network.repositories(plain, request),
+            partial(network.repositories, plain, request),
             refresh,
         )
 
@@ -98,7 +102,7 @@ class Means:
             self.customisation,
             wiring.limits,
             keep_going,
-            self.repositories,
+            self.repositories(),
             self.refresh,
         )
         return realiser, steps
