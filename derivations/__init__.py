@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Verdict,
         judge,
     )
+    from fromager.derivations.collecting.fitting import Misfit
     from fromager.derivations.comparing.causes import (
         EXPLANATIONS,
         Cause,
@@ -163,6 +164,7 @@ if TYPE_CHECKING:
     )
     from fromager.derivations.realising.recipes import recipe_versions
     from fromager.derivations.realising.request import (
+        Collect,
         Realised,
         RealisedWheel,
         RealiseRequest,
@@ -219,6 +221,7 @@ _HOME = {
     "checking.check": "Checker overall",
     "checking.variations": "Variation VariationMeans look_around",
     "checking.verdict": "Reach Round State VariationOutcome Verdict judge",
+    "collecting.fitting": "Misfit",
     "comparing.causes": "Cause EXPLANATIONS Explanation",
     "comparing.compare": "compare",
     "comparing.contents": "Contents open_contents",
@@ -276,7 +279,7 @@ _HOME = {
     "realising.realise": "Realiser",
     "realising.rebuilding": "Conditions RebuildMeans Rebuilt",
     "realising.recipes": "recipe_versions",
-    "realising.request": "RealiseRequest Realised RealisedWheel",
+    "realising.request": "Collect RealiseRequest Realised RealisedWheel",
     "realising.restoring": "RestoreByBuilding",
     "realising.runtime": "runtime_closure",
     "realising.steps": "Steps",
@@ -324,6 +327,7 @@ __all__ = [
     "Circumstances",
     "Claim",
     "Clues",
+    "Collect",
     "Conditions",
     "Contents",
     "Customisation",
@@ -366,6 +370,7 @@ __all__ = [
     "LogOutput",
     "MemberDifference",
     "Memo",
+    "Misfit",
     "NetworkError",
     "NoFacts",
     "Noted",

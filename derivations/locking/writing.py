@@ -7,12 +7,17 @@ that changes are small and merge well.
 
 from __future__ import annotations
 
-import json
 from datetime import UTC
 from typing import TYPE_CHECKING, Final
 
+from fromager.derivations.locking.toml import (
+    basic_string,
+    dependency_list,
+    string_list,
+)
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from datetime import datetime
 
     from fromager.derivations.locking.lock import (
@@ -50,9 +55,9 @@ def _head(lock: Lock) -> list[str]:
     requires = f"=={pythons[0]}.*" if len(pythons) == 1 else f">={pythons[0]}"
     return [
         "# Made by fromager: it is made anew by `fromager lock`, not by hand.",
-        f"lock-version = {_text(LOCK_VERSION)}",
-        *_list("environments", (locked.platform.marker for locked in lock.sets)),
-        f"requires-python = {_text(requires)}",
+        f"lock-version = {basic_string(LOCK_VERSION)}",
+        *string_list("environments", (locked.platform.marker for locked in lock.sets)),
+        f"requires-python = {basic_string(requires)}",
         'created-by = "fromager"',
     ]
 
@@ -66,16 +71,13 @@ def _package(lock: Lock, release: LockedRelease) -> Iterator[list[str]]:
         marker = markers[0]
         if len(markers) > 1:
             marker = " or ".join(f"({each})" for each in markers)
-        lines.append(f"marker = {_text(marker)}")
+        lines.append(f"marker = {basic_string(marker)}")
     if release.requires_python:
-        lines.append(f"requires-python = {_text(release.requires_python)}")
-    if release.dependencies:
-        lines.append("dependencies = [")
-        lines += [f"    {{ name = {_text(name)} }}," for name in release.dependencies]
-        lines.append("]")
+        lines.append(f"requires-python = {basic_string(release.requires_python)}")
+    lines += dependency_list(release.dependencies)
     yield [*lines, *_file(release)]
-    own = [] if everywhere else _list("platforms", where)
-    own += _list("extras", release.extras)
+    own = [] if everywhere else string_list("platforms", where)
+    own += string_list("extras", release.extras)
     if own:
         yield ["[packages.tool.fromager]", *own]
     yield from _builds(lock, release, "packages.tool.fromager")
@@ -84,33 +86,33 @@ def _package(lock: Lock, release: LockedRelease) -> Iterator[list[str]]:
 def _tool(lock: Lock, release: LockedRelease) -> Iterator[list[str]]:
     lines = ["[[tool.fromager.tools]]", *_names(release)]
     if release.requires_python:
-        lines.append(f"requires-python = {_text(release.requires_python)}")
-    lines += [*_list("dependencies", release.dependencies), *_file(release)]
-    yield [*lines, *_list("extras", release.extras)]
+        lines.append(f"requires-python = {basic_string(release.requires_python)}")
+    lines += [*string_list("dependencies", release.dependencies), *_file(release)]
+    yield [*lines, *string_list("extras", release.extras)]
     yield from _builds(lock, release, "tool.fromager.tools")
 
 
 def _names(release: LockedRelease) -> list[str]:
     return [
-        f"name = {_text(release.name)}",
-        f"version = {_text(str(release.version))}",
+        f"name = {basic_string(release.name)}",
+        f"version = {basic_string(str(release.version))}",
     ]
 
 
 def _file(release: LockedRelease) -> list[str]:
-    lines = [] if release.index is None else [f"index = {_text(release.index)}"]
+    lines = [] if release.index is None else [f"index = {basic_string(release.index)}"]
     row = _row(release.file)
     return [*lines, f"wheels = [{row}]" if release.file.prebuilt else f"sdist = {row}"]
 
 
 def _row(file: LockedFile) -> str:
-    parts = [f"name = {_text(file.filename)}"]
+    parts = [f"name = {basic_string(file.filename)}"]
     if file.upload_time is not None:
         parts.append(f"upload-time = {_moment(file.upload_time)}")
-    parts.append(f"url = {_text(file.url)}")
+    parts.append(f"url = {basic_string(file.url)}")
     if file.size is not None:
         parts.append(f"size = {file.size}")
-    parts.append(f"hashes = {{ sha256 = {_text(file.sha256)} }}")
+    parts.append(f"hashes = {{ sha256 = {basic_string(file.sha256)} }}")
     return f"{{ {', '.join(parts)} }}"
 
 
@@ -120,24 +122,24 @@ def _builds(lock: Lock, release: LockedRelease, table: str) -> Iterator[list[str
         if build is not None:
             lines = [f"[{table}.builds.{locked.platform.name}]"]
             if build.source is not None:
-                lines.append(f"source = {_text(build.source)}")
-            yield [*lines, *_list("environment", build.environment)]
+                lines.append(f"source = {basic_string(build.source)}")
+            yield [*lines, *string_list("environment", build.environment)]
 
 
 def _request(request: LockedRequest) -> list[str]:
     lines = [
         "[tool.fromager]",
         f"version = {TOOL_VERSION}",
-        f"variant = {_text(request.variant)}",
-        *_list("requirements", request.requirements),
-        *_list("constraints", request.constraints),
-        *_list("build-constraints", request.build_constraints),
-        *_list("indexes", request.indexes),
+        f"variant = {basic_string(request.variant)}",
+        *string_list("requirements", request.requirements),
+        *string_list("constraints", request.constraints),
+        *string_list("build-constraints", request.build_constraints),
+        *string_list("indexes", request.indexes),
     ]
     if request.prereleases:
         lines.append("prereleases = true")
     for name, value in request.limits:
-        text = str(value) if isinstance(value, int) else _text(value)
+        text = str(value) if isinstance(value, int) else basic_string(value)
         lines.append(f"{name} = {text}")
     return lines
 
@@ -147,19 +149,9 @@ def _platforms(lock: Lock) -> list[str]:
     for locked in lock.sets:
         platform = locked.platform
         lines += ["", f"[tool.fromager.platforms.{platform.name}]"]
-        lines.append(f"python = {_text(platform.python)}")
-        lines += [f"{name} = {_text(value)}" for name, value in platform.markers]
+        lines.append(f"python = {basic_string(platform.python)}")
+        lines += [f"{name} = {basic_string(value)}" for name, value in platform.markers]
     return lines[1:]
-
-
-def _list(name: str, texts: Iterable[str]) -> list[str]:
-    items = [f"    {_text(text)}," for text in texts]
-    return [f"{name} = [", *items, "]"] if items else []
-
-
-def _text(text: str) -> str:
-    """A basic string: what JSON escapes, TOML understands, but for one character."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _moment(moment: datetime) -> str:

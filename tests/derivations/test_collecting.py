@@ -1,0 +1,299 @@
+"""Collections as values: what they are made from, what is in them, and what fits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from packaging.pylock import Pylock
+from packaging.version import Version
+
+from fromager.derivations import LockedPlatform, Misfit, decode, encode
+from fromager.derivations.collecting.files import WheelFacts, collection_files
+from fromager.derivations.collecting.fitting import FittingWheel, check_fit
+from fromager.derivations.collecting.pages import IndexedWheel, index_pages
+from fromager.derivations.collecting.plan import (
+    CollectedSet,
+    CollectedWheel,
+    CollectionPlan,
+    SetMember,
+    read_plan,
+)
+from fromager.derivations.derivation import Derivation, Kind, resolve_inputs
+from fromager.derivations.errors import InvalidDerivation
+from fromager.derivations.index.simple import parse_page
+from fromager.derivations.realising.instantiate import collection
+from fromager.derivations.resolution.candidate import Metadata
+from fromager.store import blob_digest
+from support.golden import check_golden
+
+PLATFORM = LockedPlatform(
+    "cpython-312-linux-x86_64",
+    "3.12",
+    (
+        ("implementation_name", "cpython"),
+        ("platform_machine", "x86_64"),
+        ("python_version", "3.12"),
+        ("sys_platform", "linux"),
+    ),
+)
+MARKERS = {"python_full_version": "3.12.1", "python_version": "3.12"}
+TAGS = ("cp312-cp312-linux_x86_64", "py3-none-any")
+
+
+def wheel(name: str, version: str = "1.0", *, prebuilt: bool = False) -> CollectedWheel:
+    return CollectedWheel(name, version, f"{name}-{version}-py3-none-any.whl", prebuilt)
+
+
+def single() -> CollectionPlan:
+    wheels = (wheel("needed", "2!1.0+local.1", prebuilt=True), wheel("top"))
+    needed, top = (each.subject for each in wheels)
+    return CollectionPlan(
+        PLATFORM,
+        wheels,
+        (
+            CollectedSet(
+                (top,), (SetMember(needed), SetMember(top, ("fast",), (needed,)))
+            ),
+        ),
+    )
+
+
+def several() -> CollectionPlan:
+    wheels = (wheel("shared"), wheel("top", "1.0"), wheel("top", "2.0"))
+    shared, *tops = (each.subject for each in wheels)
+    return CollectionPlan(
+        PLATFORM,
+        wheels,
+        tuple(
+            CollectedSet((top,), (SetMember(shared), SetMember(top, (), (shared,))))
+            for top in tops
+        ),
+        several=True,
+    )
+
+
+def facts(plan: CollectionPlan) -> dict[str, WheelFacts]:
+    return {
+        each.subject: WheelFacts(
+            hashlib.sha256(each.subject.encode()).hexdigest(),
+            120,
+            f"Name: {each.name}\nVersion: {each.version}\nRequires-Python: >=3.9\n".encode(),
+        )
+        for each in plan.wheels
+    }
+
+
+def derivation(plan: CollectionPlan) -> Derivation:
+    steps = {
+        each.subject: Derivation(Kind.WHEEL, each.subject, "wheel/1")
+        for each in plan.wheels
+    }
+    return collection(plan, steps)
+
+
+@pytest.mark.parametrize("plan", [single(), several()], ids=["single", "several"])
+def test_derivations_and_files_are_those_that_were_agreed_upon(
+    plan: CollectionPlan,
+) -> None:
+    outputs = {
+        step.digest: blob_digest(step.subject.encode())
+        for _, step in derivation(plan).inputs
+        if isinstance(step, Derivation)
+    }
+    resolved = resolve_inputs(derivation(plan), outputs)
+    kind = "several" if plan.several else "single"
+
+    check_golden(
+        f"collections/{kind}.json",
+        {
+            "derivation": encode(resolved).decode("ascii"),
+            "key": str(resolved.key),
+            "files": {
+                path: content.decode()
+                for path, content in collection_files(plan, facts(plan)).items()
+            },
+        },
+    )
+    assert read_plan(dict(decode(encode(resolved)).options)) == plan
+
+
+def test_the_lock_is_what_the_specification_says() -> None:
+    for plan in (single(), several()):
+        locks = [
+            content
+            for path, content in collection_files(plan, facts(plan)).items()
+            if path.endswith("pylock.toml")
+        ]
+
+        assert len(locks) == len(plan.sets)
+        for content in locks:
+            Pylock.from_dict(tomllib.loads(content.decode())).validate()
+
+
+def test_what_is_prebuilt_is_told_with_the_way_to_it() -> None:
+    files = collection_files(single(), facts(single()))
+
+    [row] = json.loads(files["graph.json"])["prebuilt"]
+
+    assert row["ways"] == [["top==1.0", "needed==2!1.0+local.1"]]
+    assert b"prebuilt = true" in files["pylock.toml"]
+
+
+def test_no_file_of_several_sets_has_two_versions_of_a_project() -> None:
+    files = collection_files(several(), facts(several()))
+
+    constraints = {p: c for p, c in files.items() if p.endswith("constraints.txt")}
+
+    assert constraints == {
+        "sets/top-1.0/constraints.txt": b"shared==1.0\ntop==1.0\n",
+        "sets/top-2.0/constraints.txt": b"shared==1.0\ntop==2.0\n",
+    }
+
+
+def test_sets_that_were_asked_for_alike_have_names_of_their_own() -> None:
+    plain = several().sets[0]
+    extra = CollectedSet(
+        plain.requested, (plain.members[0], replace(plain.members[1], extras=("x",)))
+    )
+    third = replace(
+        extra, members=(plain.members[0], replace(plain.members[1], extras=("y",)))
+    )
+
+    plan = replace(several(), sets=(plain, extra, third))
+
+    assert plan.labels == ("top-1.0", "top-1.0~2", "top-1.0~3")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        replace(wheel("top"), version="9"),
+        wheel("other"),
+    ],
+)
+def test_a_set_that_is_not_closed_is_refused(broken: CollectedWheel) -> None:
+    plan = single()
+
+    with pytest.raises(InvalidDerivation):
+        replace(plan, wheels=(plan.wheels[0], broken))
+
+
+names = st.sampled_from(("a", "b-c", "d"))
+versions = st.sampled_from(("1.0", "2!1.0rc1", "1.0+local.1"))
+indexed = st.builds(
+    lambda name, version, python: IndexedWheel(
+        name,
+        version,
+        f"{name.replace('-', '_')}-{version}-py3-none-any.whl",
+        hashlib.sha256(name.encode()).hexdigest(),
+        len(name),
+        python,
+        hashlib.sha256(version.encode()).hexdigest(),
+    ),
+    names,
+    versions,
+    st.none() | st.sampled_from((">=3.9", "<4,!=3.0.*")),
+)
+
+
+@given(st.lists(indexed, unique_by=lambda each: each.filename), st.randoms())
+@settings(max_examples=60, deadline=None)
+def test_pages_are_read_as_they_were_meant_in_any_order(
+    wheels: list[IndexedWheel], random: object
+) -> None:
+    pages = index_pages(wheels, "../wheels")
+    base = "https://index.test/simple"
+
+    assert index_pages(wheels[::-1], "../wheels") == pages
+    for name in {each.name for each in wheels}:
+        own = {each.filename: each for each in wheels if each.name == name}
+        for suffix, kind in (
+            ("html", "text/html"),
+            ("json", "application/vnd.pypi.simple.v1+json"),
+        ):
+            content = pages[f"{name}/index.{suffix}"]
+            page = parse_page(content, kind, f"{base}/{name}/", name)
+            assert {file.filename for file in page.files} == set(own)
+            for file in page.files:
+                meant = own[file.filename]
+                assert file.sha256 == meant.sha256
+                assert file.requires_python == meant.requires_python
+                assert file.metadata_sha256 == meant.metadata_sha256
+                assert file.url.startswith("https://index.test/wheels/")
+
+
+def fitting(
+    name: str, *requires: str, version: str = "1.0", **more: object
+) -> FittingWheel:
+    python, extra = more.get("python"), more.get("provides", ())
+    assert python is None or isinstance(python, str)
+    assert isinstance(extra, tuple)
+    metadata = Metadata.from_fields(requires, python, extra)
+    extras = more.get("extras", ())
+    assert isinstance(extras, tuple)
+    tag = more.get("tag", "py3-none-any")
+    filename = f"{name}-{version}-{tag}.whl"
+    return FittingWheel(name, Version(version), filename, metadata, extras)
+
+
+@pytest.mark.parametrize(
+    ("wheels", "conflict"),
+    [
+        ([fitting("a", "b")], "a==1.0 requires b, which is not in the set"),
+        (
+            [fitting("a", "B>=2"), fitting("b")],
+            "a==1.0 requires B>=2, and b==1.0 is in the set",
+        ),
+        (
+            [fitting("a", "b; extra == 'x'", extras=("x",))],
+            "a==1.0 requires b, which is not in the set",
+        ),
+        (
+            [fitting("a", "b[y]"), fitting("b", provides=("y",))],
+            "a==1.0 requires b[y], and b==1.0 is in the set without y",
+        ),
+        (
+            [fitting("a", python="<3.12")],
+            "a==1.0 requires Python <3.12, and this is 3.12.1",
+        ),
+        (
+            [fitting("a", tag="cp313-cp313-linux_x86_64")],
+            "a==1.0 is not for this interpreter (a-1.0-cp313-cp313-linux_x86_64.whl)",
+        ),
+        (
+            [fitting("a"), fitting("a", version="2")],
+            "a==1.0 and a==2 are both in the set",
+        ),
+        ([fitting("a", "b (")], "a==1.0 has invalid metadata: "),
+    ],
+)
+def test_conflicts_are_named(wheels: list[FittingWheel], conflict: str) -> None:
+    with pytest.raises(Misfit) as error:
+        check_fit(wheels, MARKERS, TAGS)
+
+    [found] = error.value.conflicts
+    assert found.startswith(conflict)
+    assert error.value.hint
+
+
+@pytest.mark.parametrize(
+    "wheels",
+    [
+        [],
+        [fitting("a", "b>=1"), fitting("b", "a")],
+        [fitting("a", "b; extra == 'x'")],
+        [fitting("a", "b; python_version < '3'")],
+        [fitting("a", "b"), fitting("b", version="1.0rc1")],
+        [fitting("a", "b @ https://host.test/b-1.tar.gz"), fitting("b")],
+        [fitting("a", "b[unknown]"), fitting("b")],
+        [fitting("a", tag="cp312-cp312-linux_x86_64", python=">=3.9")],
+    ],
+)
+def test_what_can_be_installed_together_fits(wheels: list[FittingWheel]) -> None:
+    check_fit(wheels, MARKERS, TAGS)
