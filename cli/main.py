@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "why-rebuilt": ("why_rebuilt", "Say which inputs changed since the last build."),
     "check": ("check", "Build again what was built, and compare."),
     "diff": ("diff", "Say what differs between two outputs, and why."),
+    "export": ("export", "Copy an object out of the store."),
     "challenge": ("challenge", "Compare with what other machines recorded."),
     "verify": ("verify", "Hold a closure against a policy."),
     "push": ("push", "Bring what was built to a cache, with all it was made from."),

@@ -35,7 +35,13 @@ if TYPE_CHECKING:
         Verdict,
         judge,
     )
+    from fromager.derivations.collecting.difference import (
+        CollectionChange,
+        collection_changes,
+        rebuilt_wheels,
+    )
     from fromager.derivations.collecting.fitting import Misfit
+    from fromager.derivations.collecting.graph import CollectionGraph, read_graph
     from fromager.derivations.comparing.causes import (
         EXPLANATIONS,
         Cause,
@@ -221,7 +227,9 @@ _HOME = {
     "checking.check": "Checker overall",
     "checking.variations": "Variation VariationMeans look_around",
     "checking.verdict": "Reach Round State VariationOutcome Verdict judge",
+    "collecting.difference": "CollectionChange collection_changes rebuilt_wheels",
     "collecting.fitting": "Misfit",
+    "collecting.graph": "CollectionGraph read_graph",
     "comparing.causes": "Cause EXPLANATIONS Explanation",
     "comparing.compare": "compare",
     "comparing.contents": "Contents open_contents",
@@ -328,6 +336,8 @@ __all__ = [
     "Claim",
     "Clues",
     "Collect",
+    "CollectionChange",
+    "CollectionGraph",
     "Conditions",
     "Contents",
     "Customisation",
@@ -455,6 +465,7 @@ __all__ = [
     "build_closure",
     "build_steps",
     "challenge",
+    "collection_changes",
     "compare",
     "compare_inputs",
     "decode",
@@ -493,10 +504,12 @@ __all__ = [
     "probe",
     "prove",
     "read_constraints",
+    "read_graph",
     "read_policy",
     "read_project",
     "read_public_key",
     "read_requirements",
+    "rebuilt_wheels",
     "recipe_versions",
     "redact",
     "resolve_inputs",

@@ -6,6 +6,7 @@ import hashlib
 import json
 import tomllib
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,17 @@ from hypothesis import strategies as st
 from packaging.pylock import Pylock
 from packaging.version import Version
 
-from fromager.derivations import LockedPlatform, Misfit, decode, encode
+from fromager.derivations import (
+    CollectionGraph,
+    InputError,
+    LockedPlatform,
+    Misfit,
+    collection_changes,
+    decode,
+    encode,
+    read_graph,
+    rebuilt_wheels,
+)
 from fromager.derivations.collecting.files import WheelFacts, collection_files
 from fromager.derivations.collecting.fitting import FittingWheel, check_fit
 from fromager.derivations.collecting.pages import IndexedWheel, index_pages
@@ -31,6 +42,9 @@ from fromager.derivations.realising.instantiate import collection
 from fromager.derivations.resolution.candidate import Metadata
 from fromager.store import blob_digest
 from support.golden import check_golden
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PLATFORM = LockedPlatform(
     "cpython-312-linux-x86_64",
@@ -182,6 +196,76 @@ def test_a_set_that_is_not_closed_is_refused(broken: CollectedWheel) -> None:
 
     with pytest.raises(InvalidDerivation):
         replace(plan, wheels=(plan.wheels[0], broken))
+
+
+def graph_of(plan: CollectionPlan, folder: Path, **others: str) -> CollectionGraph:
+    """The graph that a plan gives; wheels named in `others` have other bytes."""
+    known = facts(plan)
+    for subject, letter in others.items():
+        name = next(each for each in known if each.startswith(f"{subject}=="))
+        known[name] = replace(known[name], sha256=letter * 64)
+    files = collection_files(plan, known)
+    folder.mkdir()
+    (folder / "graph.json").write_bytes(files["graph.json"])
+    found = read_graph(folder)
+    assert found is not None
+    return found
+
+
+def test_what_changed_between_two_collections_is_told_in_words(tmp_path: Path) -> None:
+    plan = single()
+    needed, top = plan.wheels
+    newer = replace(top, version="1.1", filename="top-1.1-py3-none-any.whl")
+    asked = CollectedSet(
+        (needed.subject, newer.subject),
+        (SetMember(needed.subject), SetMember(newer.subject)),
+    )
+    other = CollectionPlan(PLATFORM, (replace(needed, prebuilt=False), newer), (asked,))
+
+    before = graph_of(plan, tmp_path / "1")
+    after = graph_of(other, tmp_path / "2", needed="c")
+    changes = collection_changes(before, after)
+
+    assert [str(change) for change in changes] == [
+        "top is 1.1, it was 1.0",
+        "needed==2!1.0+local.1 is built from source, it was prebuilt",
+        (
+            f"the wheel of needed==2!1.0+local.1 is another one: sha256 {'c' * 64}, "
+            f"it was {before.wheels[needed.subject].sha256}"
+        ),
+        "needed is asked for",
+    ]
+    assert collection_changes(before, before) == ()
+    assert rebuilt_wheels(before, after) == (needed.filename,)
+    assert rebuilt_wheels(before, before) == ()
+    assert changes[0].row == {
+        "aspect": "version",
+        "subject": "top",
+        "before": "1.0",
+        "after": "1.1",
+        "text": "top is 1.1, it was 1.0",
+    }
+
+
+def test_sets_that_came_and_went_are_told(tmp_path: Path) -> None:
+    before, whole = single(), several()
+    changes = collection_changes(
+        graph_of(before, tmp_path / "1"), graph_of(whole, tmp_path / "2")
+    )
+
+    told = [str(change) for change in changes]
+    assert told[0] == "the set is several, it was single"
+    assert "the set top-2.0 is new" in told
+    assert "top is 1.0 and 2.0, it was 1.0" in told
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"version": 2}', '{"version": 1}'])
+def test_what_is_no_graph_is_one_kind_of_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "graph.json").write_text(text)
+
+    assert read_graph(tmp_path / "nowhere") is None
+    with pytest.raises(InputError):
+        read_graph(tmp_path)
 
 
 names = st.sampled_from(("a", "b-c", "d"))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 import subprocess
 import sys
+import tarfile
 import threading
 import tomllib
 from contextlib import contextmanager
@@ -254,6 +256,64 @@ def test_what_is_prebuilt_stands_in_the_graph_and_why(
     assert found["wheels"]["clneeds==1.0"]["prebuilt"] is False
     assert index.url not in (collection / "graph.json").read_text()
     check_error(refused, 1, "clready==1.0")
+
+
+def test_what_changed_between_two_collections_is_told(
+    place: Place, offer: Offer
+) -> None:
+    offer("clmoved", "1.0")
+    offer("clkept")
+    first = only_path(place.run("realise", "clmoved", "clkept"))
+    offer("clmoved", "2.0")
+    again = ("realise", "clmoved", "clkept", "--refresh")
+    (place.folder / "fromager.toml").write_text(
+        '[[package.clkept.edits]]\naction = "replace-line"\n'
+        'files = ["clkept/__init__.py"]\nsearch = "1.0"\nreplace = "9.9"\n'
+    )
+    second = only_path(place.run(*again))
+    copy = place.folder / "copy"
+    assert place.run("export", str(first), "copy").code == 0
+
+    told = place.run("diff", str(first), str(second))
+    rows = place.run("diff", str(first), str(second), "--json").json
+    same = place.run("diff", str(first), str(copy))
+    (copy / "wheels" / "clkept-1.0-py3-none-any.whl").write_bytes(b"other")
+    changed = place.run("diff", str(first), str(copy))
+
+    assert told.code == 2
+    assert told.out.startswith("clmoved is 2.0, it was 1.0\n")
+    assert "the wheel of clkept==1.0 is another one" in told.out
+    assert "+ VALUE = '9.9'" in told.out
+    assert [row["aspect"] for row in rows["changes"]] == ["version", "wheel"]
+    assert [row["field"] for row in rows["inputs"]]
+    assert (same.code, changed.code) == (0, 2)
+
+
+def test_a_collection_is_copied_out_and_installed_from_there(
+    fresh: Place, offer: Offer, tmp_path: Path
+) -> None:
+    offer("cltop", dependencies=["clbase"])
+    offer("clbase")
+    fresh.run("realise", "cltop", "--collection", "--out-link", "result")
+
+    copied = fresh.run("export", "result", "copied")
+    packed = fresh.run("export", "result", "packed.tar.gz", "--json")
+    linked = fresh.run("export", "result", "linked", "--link")
+    refused = fresh.run("export", "result", "copied")
+    both = fresh.run("export", "result", "a.tar", "--link")
+
+    assert copied.paths == [fresh.folder / "copied"]
+    assert packed.json["bytes"] > 0
+    assert linked.code in (0, 1), linked.err
+    check_error(refused, 1, "something is there already")
+    assert both.code == 2
+    with tarfile.open(fresh.folder / "packed.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    shutil.rmtree(fresh.store)
+    lock = tmp_path / "collection" / "pylock.toml"
+    install(fresh, tmp_path / "there", *PIP, "-r", str(lock))
+    index = f"file://{fresh.folder}/copied/simple"
+    install(fresh, tmp_path / "too", *PIP, "--index-url", index, "cltop")
 
 
 @contextmanager
