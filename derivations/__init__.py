@@ -119,9 +119,10 @@ if TYPE_CHECKING:
     from fromager.derivations.index.retries import Retries
     from fromager.derivations.index.routed import RoutedClient
     from fromager.derivations.interpreter import Interpreter
-    from fromager.derivations.locking.difference import lock_changes
+    from fromager.derivations.locking.difference import LockChange, lock_changes
     from fromager.derivations.locking.errors import InvalidLock, LockMismatch
     from fromager.derivations.locking.lock import Lock, LockedPlatform, LockedRequest
+    from fromager.derivations.locking.places import recorded
     from fromager.derivations.locking.reading import parse_lock
     from fromager.derivations.locking.writing import format_lock
     from fromager.derivations.project_requirements import read_project
@@ -261,9 +262,10 @@ _HOME = {
     "index.retries": "Retries",
     "index.routed": "RoutedClient",
     "interpreter": "Interpreter",
-    "locking.difference": "lock_changes",
+    "locking.difference": "LockChange lock_changes",
     "locking.errors": "InvalidLock LockMismatch",
     "locking.lock": "Lock LockedPlatform LockedRequest",
+    "locking.places": "recorded",
     "locking.reading": "parse_lock",
     "locking.writing": "format_lock",
     "project_requirements": "read_project",
@@ -374,6 +376,7 @@ __all__ = [
     "Kind",
     "Limits",
     "Lock",
+    "LockChange",
     "LockMismatch",
     "LockedPlatform",
     "LockedRequest",
@@ -511,6 +514,7 @@ __all__ = [
     "read_requirements",
     "rebuilt_wheels",
     "recipe_versions",
+    "recorded",
     "redact",
     "resolve_inputs",
     "runtime_closure",

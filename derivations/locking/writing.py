@@ -10,15 +10,27 @@ from __future__ import annotations
 from datetime import UTC
 from typing import TYPE_CHECKING, Final
 
+from fromager.derivations.locking.lock import LockedPlace
+from fromager.derivations.locking.places import (
+    local_path,
+    written_path,
+    written_requirement,
+)
 from fromager.derivations.locking.toml import (
     basic_string,
     dependency_list,
     string_list,
 )
+from fromager.derivations.sources.direct import (
+    ArchiveSource,
+    FolderSource,
+    GitSource,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
+    from pathlib import Path
 
     from fromager.derivations.locking.lock import (
         Lock,
@@ -33,17 +45,20 @@ TOOL_VERSION: Final = 1
 """Of the table `[tool.fromager]`."""
 
 
-def format_lock(lock: Lock) -> str:
-    """The text of a lock; equal locks give equal texts."""
+def format_lock(lock: Lock, folder: Path | None = None) -> str:
+    """The text of a lock that lies in a folder; equal locks give equal texts.
+
+    Without a folder, paths of this machine are absolute.
+    """
     installed = [each for each in lock.releases if lock.installed_on(each.subject)]
     tools = [each for each in lock.releases if each not in installed]
     blocks = [_head(lock)]
     for release in installed:
-        blocks += _package(lock, release)
-    blocks += [_request(lock.request)]
+        blocks += _package(lock, release, folder)
+    blocks += [_request(lock.request, folder)]
     blocks += [_platforms(lock)]
     for release in tools:
-        blocks += _tool(lock, release)
+        blocks += _tool(lock, release, folder)
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
 
@@ -62,10 +77,15 @@ def _head(lock: Lock) -> list[str]:
     ]
 
 
-def _package(lock: Lock, release: LockedRelease) -> Iterator[list[str]]:
+def _package(
+    lock: Lock, release: LockedRelease, folder: Path | None
+) -> Iterator[list[str]]:
     where = lock.installed_on(release.subject)
     everywhere = len(where) == len(lock.sets)
-    lines = ["[[packages]]", *_names(release)]
+    # A folder may hold another version by now: the standard forbids to name one.
+    is_folder = _is_folder(release)
+    names = _names(release)
+    lines = ["[[packages]]", *(names[:1] if is_folder else names)]
     if not everywhere:
         markers = [s.platform.marker for s in lock.sets if s.platform.name in where]
         marker = markers[0]
@@ -75,20 +95,26 @@ def _package(lock: Lock, release: LockedRelease) -> Iterator[list[str]]:
     if release.requires_python:
         lines.append(f"requires-python = {basic_string(release.requires_python)}")
     lines += dependency_list(release.dependencies)
-    yield [*lines, *_file(release)]
-    own = [] if everywhere else string_list("platforms", where)
+    yield [*lines, *_origin(release, folder)]
+    own = names[1:] if is_folder else []
+    own += [] if everywhere else string_list("platforms", where)
     own += string_list("extras", release.extras)
+    own += _place_details(release)
     if own:
         yield ["[packages.tool.fromager]", *own]
     yield from _builds(lock, release, "packages.tool.fromager")
 
 
-def _tool(lock: Lock, release: LockedRelease) -> Iterator[list[str]]:
+def _tool(
+    lock: Lock, release: LockedRelease, folder: Path | None
+) -> Iterator[list[str]]:
     lines = ["[[tool.fromager.tools]]", *_names(release)]
     if release.requires_python:
         lines.append(f"requires-python = {basic_string(release.requires_python)}")
-    lines += [*string_list("dependencies", release.dependencies), *_file(release)]
-    yield [*lines, *string_list("extras", release.extras)]
+    lines += string_list("dependencies", release.dependencies)
+    lines += _origin(release, folder)
+    lines += string_list("extras", release.extras)
+    yield [*lines, *_place_details(release)]
     yield from _builds(lock, release, "tool.fromager.tools")
 
 
@@ -99,10 +125,56 @@ def _names(release: LockedRelease) -> list[str]:
     ]
 
 
-def _file(release: LockedRelease) -> list[str]:
+def _origin(release: LockedRelease, folder: Path | None) -> list[str]:
+    origin = release.origin
+    if isinstance(origin, LockedPlace):
+        return [_place(origin, folder)]
     lines = [] if release.index is None else [f"index = {basic_string(release.index)}"]
-    row = _row(release.file)
-    return [*lines, f"wheels = [{row}]" if release.file.prebuilt else f"sdist = {row}"]
+    row = _row(origin)
+    return [*lines, f"wheels = [{row}]" if origin.prebuilt else f"sdist = {row}"]
+
+
+def _place(place: LockedPlace, folder: Path | None) -> str:
+    source, parts = place.source, {}
+    path = local_path(source)
+    where = None if path is None else written_path(path, folder)
+    match source:
+        case FolderSource():
+            kind, parts = "directory", {"path": where}
+        case GitSource():
+            kind = "vcs"
+            parts = {"type": "git", "url": source.url}
+            parts |= {"requested-revision": place.requested, "commit-id": source.ref}
+            parts |= {"subdirectory": source.subdirectory or None}
+        case ArchiveSource():
+            kind = "archive"
+            parts = {"url": source.url} if where is None else {"path": where}
+            parts |= {"subdirectory": source.subdirectory or None}
+    texts = [f"{name} = {basic_string(text)}" for name, text in parts.items() if text]
+    if isinstance(source, ArchiveSource):
+        texts.append(f"hashes = {{ sha256 = {basic_string(source.sha256 or '')} }}")
+    return f"{kind} = {{ {', '.join(texts)} }}"
+
+
+def _place_details(release: LockedRelease) -> list[str]:
+    """What the standard has no key for."""
+    place = release.origin
+    if not isinstance(place, LockedPlace):
+        return []
+    lines = []
+    if place.content is not None:
+        lines.append(f"content = {basic_string(place.content)}")
+    if isinstance(place.source, GitSource) and place.source.submodules is not None:
+        # An empty list means none, and is written so.
+        lines += string_list("submodules", place.source.submodules) or [
+            "submodules = []"
+        ]
+    return lines + string_list("variables", (f"{n}={v}" for n, v in place.variables))
+
+
+def _is_folder(release: LockedRelease) -> bool:
+    origin = release.origin
+    return isinstance(origin, LockedPlace) and isinstance(origin.source, FolderSource)
 
 
 def _row(file: LockedFile) -> str:
@@ -126,13 +198,17 @@ def _builds(lock: Lock, release: LockedRelease, table: str) -> Iterator[list[str
             yield [*lines, *string_list("environment", build.environment)]
 
 
-def _request(request: LockedRequest) -> list[str]:
+def _request(request: LockedRequest, folder: Path | None) -> list[str]:
+    direct, limits = (
+        [written_requirement(each, folder) for each in given]
+        for given in (request.direct, request.direct_constraints)
+    )
     lines = [
         "[tool.fromager]",
         f"version = {TOOL_VERSION}",
         f"variant = {basic_string(request.variant)}",
-        *string_list("requirements", request.requirements),
-        *string_list("constraints", request.constraints),
+        *string_list("requirements", (*request.requirements, *direct)),
+        *string_list("constraints", (*request.constraints, *limits)),
         *string_list("build-constraints", request.build_constraints),
         *string_list("indexes", request.indexes),
     ]

@@ -67,6 +67,8 @@ class RealiseRequest:
     @property
     def is_fixed(self) -> bool:
         """Whether no place that it names may hold something else the next time."""
+        if self.lock is not None:
+            return self.lock.is_fixed
         places = (*self.direct, *self.direct_constraints)
         return not self.tag_rules and all(given.source.is_fixed for given in places)
 

@@ -24,7 +24,11 @@ from fromager.derivations.realising.collecting import (
     Collecting,
     result_of,
 )
-from fromager.derivations.realising.direct import DirectSources, without_places
+from fromager.derivations.realising.contradictions import believe_wheels
+from fromager.derivations.realising.direct import (
+    DirectSources,
+    named,
+)
 from fromager.derivations.realising.environments import Environments
 from fromager.derivations.realising.events import Noted
 from fromager.derivations.realising.knowledge import KnowledgeBase
@@ -42,7 +46,6 @@ from fromager.derivations.realising.settling import (
     asked_for,
     is_exact,
     needs_nothing,
-    same_needs,
     way_to,
 )
 from fromager.derivations.realising.sources import Sources
@@ -69,6 +72,7 @@ if TYPE_CHECKING:
     from fromager.derivations.resolution.outcome import Pin
     from fromager.derivations.resolution.outcome import Resolved as Resolution
     from fromager.derivations.resolution.request import GivenRequirement
+    from fromager.derivations.sources.direct import DirectRequirement
     from fromager.derivations.sources.members import Limits
     from fromager.derivations.sources.opening import Repositories
 
@@ -116,12 +120,15 @@ class Run:
         self._keep_going = means.keep_going
         self._means, self._interpreter = means, means.interpreter
         self._only_plans = preferences is not None
+        self._preferences = preferences or NO_PREFERENCES
+        self._places: DirectSources | None = None
+        self._direct: tuple[DirectRequirement, ...] = ()
         self._knowledge = KnowledgeBase(
             steps,
             means.client,
             self._adapted,
             request.cutoffs,
-            preferences or NO_PREFERENCES,
+            self._preferences,
         )
         self.resolutions: Resolutions = self._knowledge
         if request.lock is not None:
@@ -190,8 +197,13 @@ class Run:
 
                 await self._each(resolution, plan)
                 if not self._contradictions(packages.built):
-                    indexes = self._knowledge.indexes
-                    return Planned(resolution, packages.plans, indexes)
+                    return Planned(
+                        resolution,
+                        packages.plans,
+                        self._knowledge.indexes,
+                        self._direct,
+                        {} if self._places is None else self._places.asked,
+                    )
             raise ResolutionError(CONTRADICTED)
 
     @asynccontextmanager
@@ -253,9 +265,12 @@ class Run:
             self._knowledge,
             packages,
             self._interpreter.marker_environment,
+            self._preferences.sources,
         )
         found = await places.gather(direct, dependencies=request.dependencies)
         places.limit(limits)
+        self._places = places
+        self._direct = named(direct, found)
         self._fixed = places.fixed
         self._given = (*request.requirements, *found)
 
@@ -359,30 +374,10 @@ class Run:
             check_wheels(resolution, needs, self._interpreter.marker_environment)
 
     def _contradictions(self, built: Mapping[str, BuiltWheel | BaseException]) -> bool:
-        """Whether a wheel needs something else than what was resolved upon.
-
-        The wheel is believed from then on.
-        """
+        """Whether a wheel needs something else than what was resolved upon."""
         if not self._request.dependencies:
             return False
-        found = False
-        for result in built.values():
-            if not isinstance(result, BuiltWheel):
-                continue
-            key = (result.name, result.version)
-            believed = self.resolutions.metadata.get(key)
-            if believed is None:
-                continue
-            needs = result.metadata
-            if self.resolutions.comes_from_place(*key):
-                needs = without_places(needs)
-            if same_needs(believed, needs):
-                continue
-            self.resolutions.metadata[key] = needs
-            text = "its wheel needs something else than its source promised"
-            self._steps.report(Noted(f"{result.name}=={result.version}", text))
-            found = True
-        return found
+        return believe_wheels(self.resolutions, built.values(), self._steps.report)
 
     async def _result(self, sets: list[BuiltSet]) -> Realised:
         found = result_of(sets, self._steps.done)
