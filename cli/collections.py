@@ -65,6 +65,10 @@ def show_changes(
         return
     for change in changes:
         console.data(str(change))
+    for reason in reasons:
+        # That the wheels are others was said; here is why.
+        if len(reason.way) > 1:
+            console.data(f"  {reason}")
     for report in reports:
         console.data("")
         for line in summary(report):

@@ -146,7 +146,8 @@ def command(
     --lock` builds exactly what it says. What an existing file says is kept where it
     still fits. Without a requirement, what that file was made for is locked anew.
 
-    What builds things is built, since backends are asked what they need.
+    What builds things is built, since backends are asked what they need. What changed
+    between two locks is told by `fromager lock diff`.
     """
     wiring = wire(flags, **settings)
     before, own = _existing(wiring, output), False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
         GraphSet,
         GraphWheel,
     )
+
+
+_KINDS: Final = {"single": "one set", "several": "a set for each requirement"}
 
 
 class CollectionAspect(Enum):
@@ -90,8 +93,11 @@ def _heads(
         (CollectionAspect.PLATFORM, before.platform, after.platform),
     ):
         if was != now:
-            what = "set" if aspect is CollectionAspect.KIND else "platform"
-            text = f"the {what} is {now}, it was {was}"
+            text = f"the platform is {now}, it was {was}"
+            if aspect is CollectionAspect.KIND:
+                text = (
+                    f"there is {_KINDS.get(now, now)}, there was {_KINDS.get(was, was)}"
+                )
             yield CollectionChange(aspect, "", was, now, text)
 
 

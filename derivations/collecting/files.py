@@ -16,6 +16,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from fromager.derivations.collecting.overlaps import overlaps
 from fromager.derivations.collecting.pages import IndexedWheel, index_pages
 from fromager.derivations.core_metadata import parse_headers
 from fromager.derivations.locking.toml import (
@@ -27,6 +28,7 @@ from fromager.derivations.locking.toml import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from fromager.derivations.collecting.overlaps import Identity, Overlap
     from fromager.derivations.collecting.plan import (
         CollectedSet,
         CollectedWheel,
@@ -49,6 +51,8 @@ class WheelFacts:
     """Bytes."""
     metadata: bytes
     """Its METADATA file."""
+    files: Mapping[str, Identity]
+    """By where they are installed, what tells contents apart."""
 
     @property
     def requires_python(self) -> str | None:
@@ -78,6 +82,14 @@ def collection_files(
         files["pylock.toml"] = _pylock(plan, only, facts, "")
         files["constraints.txt"] = _constraints(only)
     return files
+
+
+def overlaps_of(
+    plan: CollectionPlan, facts: Mapping[str, WheelFacts]
+) -> tuple[Overlap, ...]:
+    """What wheels of one set install at the same place, with other contents."""
+    sets = ([member.subject for member in each.members] for each in plan.sets)
+    return overlaps(sets, {subject: each.files for subject, each in facts.items()})
 
 
 def _indexed(wheel: CollectedWheel, facts: WheelFacts) -> IndexedWheel:
@@ -129,6 +141,7 @@ def _graph(plan: CollectionPlan, facts: Mapping[str, WheelFacts]) -> bytes:
             for wheel in plan.wheels
             if wheel.prebuilt
         ],
+        "overlaps": [each.row for each in overlaps_of(plan, facts)],
     }
     return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+from zipfile import ZipFile
 
 from fromager.derivations.collecting.files import (
     WHEELS,
     WheelFacts,
     collection_files,
+    overlaps_of,
 )
 from fromager.derivations.collecting.fitting import FittingWheel, check_fit
+from fromager.derivations.collecting.overlaps import installed
 from fromager.derivations.collecting.plan import (
     CollectedSet,
     CollectedWheel,
@@ -22,6 +25,7 @@ from fromager.derivations.errors import SourceError
 from fromager.derivations.locking.lock import LockedPlatform
 from fromager.derivations.realising import instantiate
 from fromager.derivations.realising.attempt import BuiltWheel
+from fromager.derivations.realising.events import Noted
 from fromager.derivations.realising.request import Realised, RealisedWheel
 from fromager.derivations.realising.settling import root_causes
 from fromager.derivations.realising.steps import Made
@@ -121,20 +125,23 @@ class Collecting:
                 wheel.subject: step.output
                 for wheel, step in zip(plan.wheels, inputs, strict=True)
             }
-            return Made(_add(self.steps.store, transaction, plan, outputs))
+            store = self.steps.store
+            facts = collected_facts(store, plan, outputs)
+            for overlap in overlaps_of(plan, facts):
+                self.steps.report(Noted(plan.subject, str(overlap)))
+            return Made(_add(store, transaction, plan, outputs, facts))
 
         return await self.steps.step(derivation, inputs, make)
 
 
-def collected_texts(
+def collected_facts(
     store: LocalStore, plan: CollectionPlan, outputs: Mapping[str, StorePath]
-) -> Mapping[str, bytes]:
-    """The files of a collection but its wheels, which lie in these outputs by subject."""
-    facts = {
+) -> Mapping[str, WheelFacts]:
+    """What the wheels of a collection tell; they lie in these outputs, by subject."""
+    return {
         wheel.subject: _facts(store.place(outputs[wheel.subject]) / wheel.filename)
         for wheel in plan.wheels
     }
-    return collection_files(plan, facts)
 
 
 def _add(
@@ -142,6 +149,7 @@ def _add(
     transaction: Transaction,
     plan: CollectionPlan,
     outputs: Mapping[str, StorePath],
+    facts: Mapping[str, WheelFacts],
 ) -> ObjectInfo:
     nodes: list[tuple[str, Node]] = []
     for wheel in plan.wheels:
@@ -151,7 +159,7 @@ def _add(
         if not isinstance(node, File):
             raise SourceError(f"{output} does not hold {wheel.filename}")
         nodes.append((f"{WHEELS}/{wheel.filename}", node))
-    for path, text in collected_texts(store, plan, outputs).items():
+    for path, text in collection_files(plan, facts).items():
         nodes.append((path, transaction.put_blob(text)))
     references = sorted({*outputs.values()}, key=str)
     return transaction.add_tree(from_paths(nodes), OBJECT_NAME, references=references)
@@ -160,7 +168,13 @@ def _add(
 def _facts(wheel: Path) -> WheelFacts:
     with wheel.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    return WheelFacts(sha256, wheel.stat().st_size, metadata_file(wheel))
+    with ZipFile(wheel) as archive:
+        files = {
+            installed(member.filename): (member.CRC, member.file_size)
+            for member in archive.infolist()
+            if not member.is_dir()
+        }
+    return WheelFacts(sha256, wheel.stat().st_size, metadata_file(wheel), files)
 
 
 def _plan(

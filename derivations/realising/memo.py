@@ -11,7 +11,6 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from fromager.derivations.locking.writing import format_lock
 from fromager.derivations.realising.request import Realised, RealisedWheel
 from fromager.store import Digest, InvalidRecord, blob_digest
 
@@ -131,6 +130,12 @@ def _state(path: str) -> str:
 
 def plan_key(request: RealiseRequest, basis: Sequence[str]) -> str:
     """Names a request on a basis: index names, platform, patches, recipes, policy."""
+    lock = None
+    if request.lock is not None:
+        # Only who has a lock pays for it.
+        from fromager.derivations.locking.writing import format_lock
+
+        lock = format_lock(request.lock)
     value = [
         MEMO_VERSION,
         _texts(request.requirements),
@@ -143,7 +148,7 @@ def plan_key(request: RealiseRequest, basis: Sequence[str]) -> str:
         request.dependencies,
         request.prereleases,
         request.cutoffs.signature,
-        None if request.lock is None else format_lock(request.lock),
+        lock,
         request.collect.value,
         list(basis),
     ]

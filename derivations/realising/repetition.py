@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from fromager.derivations.building.environment import base_files, compose
 from fromager.derivations.building.hooks import HookStatus
 from fromager.derivations.building.sandbox import Launched
-from fromager.derivations.collecting.files import WHEELS
+from fromager.derivations.collecting.files import WHEELS, collection_files
 from fromager.derivations.collecting.plan import read_plan
 from fromager.derivations.derivation import Kind
 from fromager.derivations.errors import BuildError, InputError, InputGone, SourceError
@@ -22,7 +22,7 @@ from fromager.derivations.realising.backend import (
     take_wheel,
 )
 from fromager.derivations.realising.build import BuildLog, last_lines
-from fromager.derivations.realising.collecting import collected_texts
+from fromager.derivations.realising.collecting import collected_facts
 from fromager.derivations.realising.environments import base_tree, lay_out, layout_tree
 from fromager.derivations.realising.recorded import RecordedStep, parse_digest
 from fromager.derivations.realising.recorded_call import build_dir_of, recorded_call
@@ -183,7 +183,8 @@ class Repetition:
         plan = read_plan(dict(self._step.derivation.options))
         outputs = {w.subject: self._step.input(plan.role(w)) for w in plan.wheels}
         folder = self._folder / "out"
-        for path, text in collected_texts(self._store, plan, outputs).items():
+        facts = collected_facts(self._store, plan, outputs)
+        for path, text in collection_files(plan, facts).items():
             place = folder / path
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(text)

@@ -27,6 +27,7 @@ from fromager.derivations import (
 )
 from fromager.derivations.collecting.files import WheelFacts, collection_files
 from fromager.derivations.collecting.fitting import FittingWheel, check_fit
+from fromager.derivations.collecting.overlaps import Overlap, installed, overlaps
 from fromager.derivations.collecting.pages import IndexedWheel, index_pages
 from fromager.derivations.collecting.plan import (
     CollectedSet,
@@ -98,8 +99,9 @@ def facts(plan: CollectionPlan) -> dict[str, WheelFacts]:
             hashlib.sha256(each.subject.encode()).hexdigest(),
             120,
             f"Name: {each.name}\nVersion: {each.version}\nRequires-Python: >=3.9\n".encode(),
+            {"tests/__init__.py": (number, 1), f"{each.name}.py": (1, 1)},
         )
-        for each in plan.wheels
+        for number, each in enumerate(plan.wheels)
     }
 
 
@@ -254,7 +256,7 @@ def test_sets_that_came_and_went_are_told(tmp_path: Path) -> None:
     )
 
     told = [str(change) for change in changes]
-    assert told[0] == "the set is several, it was single"
+    assert told[0] == "there is a set for each requirement, there was one set"
     assert "the set top-2.0 is new" in told
     assert "top is 1.0 and 2.0, it was 1.0" in told
 
@@ -266,6 +268,28 @@ def test_what_is_no_graph_is_one_kind_of_error(tmp_path: Path, text: str) -> Non
     assert read_graph(tmp_path / "nowhere") is None
     with pytest.raises(InputError):
         read_graph(tmp_path)
+
+
+def test_what_two_wheels_install_at_one_place_is_found() -> None:
+    files = {
+        "a==1": {
+            "x.py": (1, 1),
+            "tests/a.py": (1, 1),
+            installed("a-1.data/purelib/y.py"): (1, 1),
+        },
+        "b==1": {"x.py": (1, 1), "tests/a.py": (2, 1), "y.py": (1, 2)},
+        "c==1": {installed("c-1.data/scripts/y.py"): (3, 3), "tests/a.py": (2, 1)},
+    }
+
+    found = overlaps([("b==1", "a==1"), ("c==1",)], files)
+
+    assert found == (Overlap("a==1", "b==1", ("tests/a.py", "y.py")),)
+    assert "both install tests/a.py, y.py, with other contents" in str(found[0])
+    assert [(each.first, each.second) for each in overlaps([tuple(files)], files)] == [
+        ("a==1", "b==1"),
+        ("a==1", "c==1"),
+    ]
+    assert overlaps([("a==1",), ("b==1",)], files) == ()
 
 
 names = st.sampled_from(("a", "b-c", "d"))
