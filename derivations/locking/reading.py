@@ -55,6 +55,9 @@ _LIMITS: Final = (
     "min-age",
     "min-age-package",
 )
+_BUILT: Final = (
+    "it is that of a collection, which names wheels that were built, and no sources"
+)
 _NOT_OURS: Final = "it was not made by this program: it has no table [tool.fromager]"
 
 
@@ -81,6 +84,8 @@ def _lock(table: Mapping[str, Any], folder: Path) -> Lock:
     own = tools.get("fromager") if isinstance(tools, dict) else None
     if not isinstance(own, dict):
         raise InvalidLock(_NOT_OURS)
+    if "collection" in own:
+        raise InvalidLock(_BUILT)
     if own.get("version") != TOOL_VERSION:
         reason = f"its table is of version {own.get('version')!r}"
         raise InvalidLock(f"{reason}, and {TOOL_VERSION} is understood")

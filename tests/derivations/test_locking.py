@@ -268,6 +268,7 @@ def test_the_file_is_what_the_specification_says() -> None:
         (("[tool.fromager]\nversion = 1", "[tool.fromager]\nversion = 9"), "version 9"),
         (("[tool.fromager", "[tool.other"), "no table [tool.fromager]"),
         (("<<", "<<"), ""),
+        (("variant =", "collection = 1\nvariant ="), "it is that of a collection"),
         (('"top-1.0.tar.gz"', '"../top"'), "has a file with the name"),
         (("sdist = ", 'directory = { path = "x" }\nsdist = '), "exactly one file"),
         (("sdist = {", 'vcs = { type = "git",'), "has no content"),

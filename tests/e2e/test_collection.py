@@ -316,6 +316,43 @@ def test_a_collection_is_copied_out_and_installed_from_there(
     install(fresh, tmp_path / "too", *PIP, "--index-url", index, "cltop")
 
 
+@pytest.mark.usefixtures("chain")
+def test_a_collection_is_pushed_with_its_wheels_and_pulled_by_its_key(
+    place: Place, fresh: Place
+) -> None:
+    pushed = place.realise("cltop", "clside").json
+    here = pushed["collection"]
+    key = place.run("key", "generate", "farm").out
+    (place.folder / "farm.pub").write_text(key)
+    sent = place.run("push", here["path"], "--to", "cache")
+    trusted = fresh.run("key", "trust", "farm.pub")
+
+    pulled = fresh.run("pull", here["key"], "--from", "cache")
+
+    assert (sent.code, trusted.code, pulled.code) == (0, 0, 0), pulled.err
+    assert only_path(pulled).name == here["store_path"]
+    for row in pushed["wheels"]:
+        assert (fresh.store / row["store_path"]).is_dir()
+    assert fresh.run("check", here["store_path"]).code == 0
+
+
+def test_files_that_wheels_write_over_each_other_are_told(
+    place: Place, offer: Offer
+) -> None:
+    for name in ("clfirst", "clsecond"):
+        offer(name, files={"tests/__init__.py": name, "shared.py": "same"})
+
+    outcome = place.run("realise", "clfirst", "clsecond")
+
+    told = "clfirst==1.0 and clsecond==1.0 both install tests/__init__.py, with other"
+    assert told in outcome.err
+    [row] = graph(only_path(outcome))["overlaps"]
+    assert row == {
+        "wheels": ["clfirst==1.0", "clsecond==1.0"],
+        "paths": ["tests/__init__.py"],
+    }
+
+
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
     """A folder over HTTP, as any server of files gives it."""
