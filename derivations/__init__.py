@@ -35,6 +35,13 @@ if TYPE_CHECKING:
         Verdict,
         judge,
     )
+    from fromager.derivations.collecting.difference import (
+        CollectionChange,
+        collection_changes,
+        rebuilt_wheels,
+    )
+    from fromager.derivations.collecting.fitting import Misfit
+    from fromager.derivations.collecting.graph import CollectionGraph, read_graph
     from fromager.derivations.comparing.causes import (
         EXPLANATIONS,
         Cause,
@@ -112,9 +119,10 @@ if TYPE_CHECKING:
     from fromager.derivations.index.retries import Retries
     from fromager.derivations.index.routed import RoutedClient
     from fromager.derivations.interpreter import Interpreter
-    from fromager.derivations.locking.difference import lock_changes
+    from fromager.derivations.locking.difference import LockChange, lock_changes
     from fromager.derivations.locking.errors import InvalidLock, LockMismatch
     from fromager.derivations.locking.lock import Lock, LockedPlatform, LockedRequest
+    from fromager.derivations.locking.places import recorded
     from fromager.derivations.locking.reading import parse_lock
     from fromager.derivations.locking.writing import format_lock
     from fromager.derivations.project_requirements import read_project
@@ -163,6 +171,7 @@ if TYPE_CHECKING:
     )
     from fromager.derivations.realising.recipes import recipe_versions
     from fromager.derivations.realising.request import (
+        Collect,
         Realised,
         RealisedWheel,
         RealiseRequest,
@@ -219,6 +228,9 @@ _HOME = {
     "checking.check": "Checker overall",
     "checking.variations": "Variation VariationMeans look_around",
     "checking.verdict": "Reach Round State VariationOutcome Verdict judge",
+    "collecting.difference": "CollectionChange collection_changes rebuilt_wheels",
+    "collecting.fitting": "Misfit",
+    "collecting.graph": "CollectionGraph read_graph",
     "comparing.causes": "Cause EXPLANATIONS Explanation",
     "comparing.compare": "compare",
     "comparing.contents": "Contents open_contents",
@@ -250,9 +262,10 @@ _HOME = {
     "index.retries": "Retries",
     "index.routed": "RoutedClient",
     "interpreter": "Interpreter",
-    "locking.difference": "lock_changes",
+    "locking.difference": "LockChange lock_changes",
     "locking.errors": "InvalidLock LockMismatch",
     "locking.lock": "Lock LockedPlatform LockedRequest",
+    "locking.places": "recorded",
     "locking.reading": "parse_lock",
     "locking.writing": "format_lock",
     "project_requirements": "read_project",
@@ -276,7 +289,7 @@ _HOME = {
     "realising.realise": "Realiser",
     "realising.rebuilding": "Conditions RebuildMeans Rebuilt",
     "realising.recipes": "recipe_versions",
-    "realising.request": "RealiseRequest Realised RealisedWheel",
+    "realising.request": "Collect RealiseRequest Realised RealisedWheel",
     "realising.restoring": "RestoreByBuilding",
     "realising.runtime": "runtime_closure",
     "realising.steps": "Steps",
@@ -324,6 +337,9 @@ __all__ = [
     "Circumstances",
     "Claim",
     "Clues",
+    "Collect",
+    "CollectionChange",
+    "CollectionGraph",
     "Conditions",
     "Contents",
     "Customisation",
@@ -360,12 +376,14 @@ __all__ = [
     "Kind",
     "Limits",
     "Lock",
+    "LockChange",
     "LockMismatch",
     "LockedPlatform",
     "LockedRequest",
     "LogOutput",
     "MemberDifference",
     "Memo",
+    "Misfit",
     "NetworkError",
     "NoFacts",
     "Noted",
@@ -450,6 +468,7 @@ __all__ = [
     "build_closure",
     "build_steps",
     "challenge",
+    "collection_changes",
     "compare",
     "compare_inputs",
     "decode",
@@ -488,11 +507,14 @@ __all__ = [
     "probe",
     "prove",
     "read_constraints",
+    "read_graph",
     "read_policy",
     "read_project",
     "read_public_key",
     "read_requirements",
+    "rebuilt_wheels",
     "recipe_versions",
+    "recorded",
     "redact",
     "resolve_inputs",
     "runtime_closure",

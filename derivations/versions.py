@@ -18,6 +18,7 @@ REQUIRES_RECIPE: Final = "requires/1"
 METADATA_RECIPE: Final = "metadata/1"
 WHEEL_RECIPE: Final = "wheel/1"
 PREBUILT_RECIPE: Final = "prebuilt/1"
+COLLECTION_RECIPE: Final = "collection/1"
 
 SANDBOX_VERSION: Final = "fromager-sandbox/1"
 """Names everything that a sandbox fixes."""

@@ -36,6 +36,8 @@ class Work:
     release: Release
     source: Step
     effects: Effects
+    content: Digest | None = None
+    """Of what the source was taken from, where that is no file."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from fromager.derivations.derivation import (
     Value,
 )
 from fromager.derivations.versions import (
+    COLLECTION_RECIPE,
     ENVIRONMENT_RECIPE,
     FETCH_COMMIT_RECIPE,
     FETCH_RECIPE,
@@ -32,6 +33,7 @@ from fromager.derivations.versions import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from fromager.derivations.collecting.plan import CollectionPlan
     from fromager.derivations.interpreter import Interpreter
     from fromager.store import Digest
 
@@ -259,6 +261,22 @@ def prebuilt(subject: str, file: Derivation, filename: str) -> Derivation:
         PREBUILT_RECIPE,
         inputs=(("file", file),),
         options=(("filename", filename), ("prebuilt", True)),
+    )
+
+
+def collection(plan: CollectionPlan, wheels: Mapping[str, Derivation]) -> Derivation:
+    """Wheels as one thing to install from; `wheels` gave them, by subject.
+
+    What the wheels were built from is in its inputs only: the same wheels, chosen in
+    the same way, are one collection whoever built them.
+    """
+    roles = {plan.role(wheel): wheels[wheel.subject] for wheel in plan.wheels}
+    return Derivation(
+        Kind.COLLECTION,
+        plan.subject,
+        COLLECTION_RECIPE,
+        inputs=tuple(sorted(roles.items())),
+        options=tuple(sorted(plan.options.items())),
     )
 
 

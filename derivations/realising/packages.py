@@ -191,9 +191,11 @@ class Packages:
     async def _work(self, name: str, version: Version, release: Release) -> Work:
         subject = f"{name}=={version}"
         source = await self.sources.tree(name, version, release)
-        self.resolutions.check_source(subject, source.realisation.output_digest)
+        content = self.sources.content(source, release)
+        digest = source.realisation.output_digest
+        self.resolutions.check_source(subject, digest, content)
         effects = self.sources.effects(name, version, release)
-        return Work(subject, name, release, source, effects)
+        return Work(subject, name, release, source, effects, content)
 
     async def _with_backend(
         self,
@@ -208,7 +210,7 @@ class Packages:
         for _ in range(MOST_ROUNDS):
             environment = await self._rooms.environment(subject, required)
             self.plans[subject] = Plan.of_source(
-                work.name, work.release, source, environment.versions
+                work.name, work.release, source, environment.versions, work.content
             )
             attempt = Attempt(subject, source, environment, arrangement, asked)
             asked = (*asked, self._question(attempt).key)

@@ -26,6 +26,8 @@ def recipe_of(kind: Kind) -> str | None:
             return f"{versions.REQUIRES_RECIPE} {runner_digest()}"
         case Kind.WHEEL:
             return f"{versions.WHEEL_RECIPE} {runner_digest()}"
+        case Kind.COLLECTION:
+            return versions.COLLECTION_RECIPE
     return None
 
 
@@ -44,6 +46,7 @@ def recipe_versions() -> tuple[str, ...]:
         versions.METADATA_RECIPE,
         versions.WHEEL_RECIPE,
         versions.PREBUILT_RECIPE,
+        versions.COLLECTION_RECIPE,
         runner_digest(),
         versions.SANDBOX_VERSION,
         versions.NORMALISATION_VERSION,

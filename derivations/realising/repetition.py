@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from fromager.derivations.building.environment import base_files, compose
 from fromager.derivations.building.hooks import HookStatus
 from fromager.derivations.building.sandbox import Launched
+from fromager.derivations.collecting.files import WHEELS, collection_files
+from fromager.derivations.collecting.plan import read_plan
 from fromager.derivations.derivation import Kind
 from fromager.derivations.errors import BuildError, InputError, InputGone, SourceError
 from fromager.derivations.realising import fetched
@@ -19,6 +22,7 @@ from fromager.derivations.realising.backend import (
     take_wheel,
 )
 from fromager.derivations.realising.build import BuildLog, last_lines
+from fromager.derivations.realising.collecting import collected_facts
 from fromager.derivations.realising.environments import base_tree, lay_out, layout_tree
 from fromager.derivations.realising.recorded import RecordedStep, parse_digest
 from fromager.derivations.realising.recorded_call import build_dir_of, recorded_call
@@ -74,6 +78,8 @@ class Repetition:
                 return self._requires(), ()
             case Kind.METADATA:
                 return self._metadata(), ()
+            case Kind.COLLECTION:
+                return self._collection(), ()
             case _:
                 return self._wheel()
 
@@ -171,6 +177,20 @@ class Repetition:
                 place.write_bytes(content)
             else:
                 place.symlink_to(content)
+        return folder
+
+    def _collection(self) -> Path:
+        plan = read_plan(dict(self._step.derivation.options))
+        outputs = {w.subject: self._step.input(plan.role(w)) for w in plan.wheels}
+        folder = self._folder / "out"
+        facts = collected_facts(self._store, plan, outputs)
+        for path, text in collection_files(plan, facts).items():
+            place = folder / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(text)
+        for wheel in plan.wheels:
+            packed = self._store.place(outputs[wheel.subject]) / wheel.filename
+            shutil.copy(packed, folder / WHEELS / wheel.filename)
         return folder
 
     def _requires(self) -> Path:

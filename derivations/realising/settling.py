@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from packaging.utils import canonicalize_name
+
 from fromager.derivations.errors import BuildError
 from fromager.derivations.resolution.candidate import Metadata
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from fromager.derivations.resolution.candidate import Release
     from fromager.derivations.resolution.outcome import Pin, Resolved
+    from fromager.derivations.resolution.request import GivenRequirement
 
 
 def way_to(wanted: Pin, resolution: Resolved, asked: Iterable[str]) -> tuple[str, ...]:
@@ -32,6 +35,11 @@ def way_to(wanted: Pin, resolution: Resolved, asked: Iterable[str]) -> tuple[str
                 seen.add(name)
                 ways.append((*way, pins[name]))
     return ()
+
+
+def asked_for(given: Iterable[GivenRequirement]) -> frozenset[str]:
+    """The projects of requirements, by normalised name."""
+    return frozenset(canonicalize_name(each.requirement.name) for each in given)
 
 
 def is_exact(specifiers: SpecifierSet) -> bool:

@@ -325,24 +325,6 @@ def test_what_is_no_lock_is_one_clear_error(place: Place, index: LocalIndex) -> 
     assert "there is no lock" in absent.error
 
 
-def test_what_is_taken_from_a_folder_cannot_be_locked(
-    place: Place, offer: Offer
-) -> None:
-    offer("unused")
-    folder = place.folder / "mine"
-    folder.mkdir()
-    (folder / "pyproject.toml").write_text(
-        '[project]\nname = "mine"\nversion = "1.0"\ndependencies = []\n'
-        '[build-system]\nrequires = []\nbuild-backend = "b"\nbackend-path = ["."]\n'
-    )
-    (folder / "b.py").write_text("def build_wheel(*a, **k):\n    return ''\n")
-
-    outcome = place.run("lock", "./mine")
-
-    assert outcome.code == 1
-    assert "mine==1.0 is not taken from an index: it cannot be locked" in outcome.error
-
-
 def test_a_place_beside_a_lock_is_refused(place: Place, offer: Offer) -> None:
     offer("lkbeside")
     lock(place, "lkbeside")
