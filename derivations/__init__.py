@@ -179,6 +179,8 @@ if TYPE_CHECKING:
     )
     from fromager.derivations.resolution.cutoff import Cutoffs, exact_pins
     from fromager.derivations.resolution.request import GivenRequirement
+    from fromager.derivations.rust.registries import CargoConfiguration
+    from fromager.derivations.rust.toolchain import InstalledRust
     from fromager.derivations.sharing.cache import Cache
     from fromager.derivations.sharing.challenging import (
         Challenge,
@@ -285,6 +287,8 @@ _HOME = {
     "requirements": "RequirementFile read_constraints read_requirements",
     "resolution.cutoff": "Cutoffs exact_pins",
     "resolution.request": "GivenRequirement",
+    "rust.registries": "CargoConfiguration",
+    "rust.toolchain": "InstalledRust",
     "sharing.cache": "Cache",
     "sharing.challenging": "Challenge Item Outcome challenge",
     "sharing.claims": "Claim Standing agreement examine",
@@ -318,6 +322,7 @@ __all__ = [
     "Cache",
     "CachePlace",
     "CacheRefused",
+    "CargoConfiguration",
     "Cause",
     "Challenge",
     "Checker",
@@ -351,6 +356,7 @@ __all__ = [
     "IndexUrl",
     "InputError",
     "InputGone",
+    "InstalledRust",
     "Interpreter",
     "InvalidDerivation",
     "InvalidLock",
