@@ -299,9 +299,9 @@ class Wiring:
     @cached_property
     def overrides(self) -> Overrides:
         """Settings of packages, read when they are asked for."""
-        from fromager.derivations import Overrides
+        from fromager.derivations import DEFAULTS, Overrides
 
-        return Overrides(self.settings.packages, self.overrides_folder)
+        return Overrides(self.settings.packages, self.overrides_folder, DEFAULTS)
 
     def customisation(self, interpreter: Interpreter | None) -> Customisation:
         """What is done otherwise for packages, for an interpreter or for none."""

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from fromager.derivations.customisation.effects import Effects
     from fromager.derivations.customisation.lint import lint
     from fromager.derivations.customisation.overrides import (
+        DEFAULTS,
         Overrides,
         SettingsTables,
     )
@@ -234,7 +235,7 @@ _HOME = {
     "customisation.document": "SettingsError",
     "customisation.effects": "Effects",
     "customisation.lint": "lint",
-    "customisation.overrides": "Overrides SettingsTables",
+    "customisation.overrides": "DEFAULTS Overrides SettingsTables",
     "customisation.rules": "Assignment Circumstances plain_value",
     "derivation": "Derivation Kind ResolvedDerivation decode encode resolve_inputs",
     "errors": (
@@ -312,6 +313,7 @@ _HOME = {
 _MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
 
 __all__ = [
+    "DEFAULTS",
     "EXPLANATIONS",
     "Assignment",
     "Belief",

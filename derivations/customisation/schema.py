@@ -333,6 +333,14 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             _one(lambda node: readers.whole(node, 1)),
         ),
         Setting(
+            "defaults",
+            "true or false",
+            "whether the rules that come with fromager for it hold",
+            _C.REPLACE,
+            _K.NOTHING,
+            _one(readers.flag),
+        ),
+        Setting(
             "annotations",
             _TABLE,
             "remarks for people and tools; nothing is made of them",

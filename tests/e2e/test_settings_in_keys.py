@@ -51,6 +51,7 @@ MUTATIONS: Final = {
     "memory-per-job": "1.5",
     "exclusive": "true",
     "timeout": "500",
+    "defaults": "false",
     "annotations": "{{ reason = 'none' }}",
 }
 WITHOUT_EFFECT_ALONE: Final = {"download-filename", "index", "prebuilt-index"}
