@@ -86,7 +86,7 @@ class BackendCall:
             if not opening.is_device
         ]
         if self.rust is not None:
-            found += self.rust.mounts(store)
+            found += self.rust.mounts(store, target.sandbox.level)
         if self.flags or self.programs:
             view = MachineView(target.base)
             wrapped = tools.compilers(view) if self.flags else ()
@@ -129,7 +129,7 @@ def call_backend(
     store.materialise(source_tree(store, call.source), place.source, mtime=call.epoch)
     prepare(place.source)
     if call.rust is not None:
-        call.rust.configure(store, folder)
+        call.rust.configure(store, folder, target.sandbox.level)
     project = place.source / call.build_dir
     system = build_system(_read(project / "pyproject.toml"))
     answer = run_hook(

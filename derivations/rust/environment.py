@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from fromager.derivations.building.sandbox import BUILD, Mount
+from fromager.derivations.building.unsandboxed import NO_SANDBOX
 from fromager.derivations.rust import toolchain, vendoring
 
 if TYPE_CHECKING:
@@ -36,21 +37,28 @@ class BuildRust:
     """All crates that it may need."""
     toolchain: RustToolchain
 
-    def mounts(self, store: LocalStore) -> tuple[Mount, ...]:
-        """What the build sees."""
+    def mounts(self, store: LocalStore, level: str) -> tuple[Mount, ...]:
+        """What the build sees in a sandbox of this level."""
         crates = Mount(str(store.place(self.crates)), vendoring.FOLDER)
+        if level == NO_SANDBOX:
+            # Nothing is put together there: the installation is used as it lies.
+            return (Mount(self.toolchain.root, toolchain.FOLDER), crates)
         return (*self.toolchain.mounts, crates)
 
-    def configure(self, store: LocalStore, folder: Path) -> None:
+    def configure(self, store: LocalStore, folder: Path, level: str) -> None:
         """Write cargo's configuration into a build's private folder.
 
         It is not in the source: a project may have a configuration of its own, which
         then counts more, and nothing of this gets into what is built.
         """
-        sources = store.read_file(self.crates, vendoring.CONFIGURATION).decode()
+        text = _CONFIGURATION
+        text += store.read_file(self.crates, vendoring.CONFIGURATION).decode()
+        if level == NO_SANDBOX:
+            text = text.replace(vendoring.FOLDER, str(store.place(self.crates)))
+            text = text.replace(f"{BUILD}/", f"{folder}/")
         home = folder / CARGO_HOME
         home.mkdir(mode=0o755)
-        (home / "config.toml").write_text(_CONFIGURATION + sources)
+        (home / "config.toml").write_text(text)
 
 
 def rust_environment(variables: Mapping[str, str]) -> dict[str, str]:

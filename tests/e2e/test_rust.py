@@ -164,6 +164,23 @@ def test_a_project_with_crates_is_built_without_a_network_and_again(
 
 @needs_rust
 @pytest.mark.usefixtures("tool")
+def test_rust_is_compiled_where_there_is_no_sandbox(
+    place: Place, offer: Offer, index: LocalIndex, tmp_path: Path
+) -> None:
+    leaf = crate("leaf", "1.2.3", LEAF)
+    add_registry(index, [leaf])
+    files = project(tmp_path, 'leaf = "1"', leaf)
+    use(place, index, real_rust())
+    offer("rusty_bare", requires=["setuptools-rust"], more=files)
+
+    outcome = place.realise("--sandbox", "none", "rusty-bare")
+
+    said = read_wheel(outcome.wheel("rusty-bare")["path"], "rusty_bare/said.txt")
+    assert said == "1.2.3 crates/0/leaf-1.2.3/src/lib.rs\n"
+
+
+@needs_rust
+@pytest.mark.usefixtures("tool")
 def test_a_crate_of_a_repository_is_built_from_its_commit(
     place: Place, offer: Offer, index: LocalIndex, tmp_path: Path
 ) -> None:
