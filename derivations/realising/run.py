@@ -113,6 +113,7 @@ class Run:
         )
         self._rust = Rust(
             steps,
+            self._sources,
             means.client,
             Registries(means.find_registries, means.client.download),
             means.rust,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from fromager.derivations.errors import SourceError
@@ -19,7 +20,6 @@ from fromager.derivations.rust.vendoring import (
 )
 from fromager.derivations.sources.direct import GitSource
 from fromager.derivations.sources.sink import TreeSink
-from fromager.store import Directory, File
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,11 +28,12 @@ if TYPE_CHECKING:
     from fromager.derivations.derivation import ResolvedDerivation
     from fromager.derivations.index.client import IndexClient
     from fromager.derivations.realising.checkouts import Checkouts
+    from fromager.derivations.realising.sources import Sources
     from fromager.derivations.rust.lock import Crate
     from fromager.derivations.rust.registries import Registries
     from fromager.derivations.rust.toolchain import RustFinder, RustToolchain
     from fromager.derivations.sources.members import Limits
-    from fromager.store import LocalStore, Transaction
+    from fromager.store import Transaction
 
 ROLE: Final = "crates"
 """The role of vendored crates among the inputs of a build."""
@@ -46,27 +47,12 @@ class RustUse:
     toolchain: RustToolchain
 
 
-@dataclass(frozen=True)
-class TreeFiles:
-    """The files of a source tree in the store."""
-
-    store: LocalStore
-    tree: Step
-
-    def read(self, path: str) -> bytes | None:
-        """A file's bytes; None if there is none."""
-        content = self.store.tree(self.tree.output)
-        node = content.get(path) if isinstance(content, Directory) else None
-        if not isinstance(node, File):
-            return None
-        return self.store.read_file(self.tree.output, path)
-
-
 @dataclass
 class Rust:
     """Finds out which builds compile Rust, and makes what they need."""
 
     steps: Steps
+    sources: Sources
     client: IndexClient
     registries: Registries
     finder: RustFinder
@@ -88,12 +74,12 @@ class Rust:
             MissingCargoLock: nothing says which crates it is built with.
             RustMissing: this machine has no toolchain.
         """
-        files = TreeFiles(self.steps.store, source)
-        pyproject = files.read(effects.in_project("pyproject.toml"))
+        read = partial(self.sources.member, source)
+        pyproject = read(effects.in_project("pyproject.toml"))
         project = rust_project(pyproject, requires, markers, effects.rust)
         if project is None:
             return None
-        crates = locked_crates(subject, project, effects.build_dir, files)
+        crates = locked_crates(subject, project, effects.build_dir, read)
         toolchain = await self.steps.in_thread(lambda: self.finder.find(subject))
         return RustUse(await self.vendored(subject, crates), toolchain)
 

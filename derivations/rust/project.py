@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -14,7 +14,7 @@ from fromager.derivations.errors import SourceError
 from fromager.derivations.rust.lock import FILENAME, in_order, parse_cargo_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from fromager.derivations.rust.lock import Crate
 
@@ -37,14 +37,6 @@ class MissingCargoLock(SourceError):
             "setting `rust`, or set that to false if its build needs no crates",
         )
         self.subject = subject
-
-
-class SourceFiles(Protocol):
-    """The files of a source tree, by path."""
-
-    def read(self, path: str) -> bytes | None:
-        """A file's bytes; None if there is none."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +74,14 @@ def rust_project(
 
 
 def locked_crates(
-    subject: str, project: RustProject, folder: str, files: SourceFiles
+    subject: str,
+    project: RustProject,
+    folder: str,
+    read: Callable[[str], bytes | None],
 ) -> tuple[Crate, ...]:
     """The crates of the locks that hold for a project in a folder of its source.
 
-    The lock of a manifest lies beside it, or in a folder around: that of its
+    `read` gives a file of the source, or None where there is none. The lock of a manifest lies beside it, or in a folder around: that of its
     workspace.
 
     Raises:
@@ -96,12 +91,12 @@ def locked_crates(
     wanted = [_joined(folder, path) for path in project.manifests]
     if not wanted:
         there = (_joined(folder, place) for place in _PLACES)
-        wanted = [path for path in there if files.read(path) is not None][:1]
+        wanted = [path for path in there if read(path) is not None][:1]
     locks: dict[str, bytes] = {}
     lacking = []
     for manifest in wanted:
         for place in _around(manifest):
-            content = files.read(place)
+            content = read(place)
             if content is not None:
                 locks[place] = content
                 break

@@ -206,7 +206,7 @@ def test_the_lock_of_a_manifest_lies_beside_it_or_around_it(
 ) -> None:
     files = Files({place: from_registry("leaf"), "tests/Cargo.lock": "broken"})
 
-    found = locked_crates("demo==1.0", RustProject((manifest,)), "", files)
+    found = locked_crates("demo==1.0", RustProject((manifest,)), "", files.read)
 
     assert [crate.name for crate in found] == ["leaf"]
 
@@ -220,7 +220,7 @@ def test_the_locks_of_all_manifests_count() -> None:
     )
     project = RustProject(("a/Cargo.toml", "b/Cargo.toml"))
 
-    found = locked_crates("demo==1.0", project, "", files)
+    found = locked_crates("demo==1.0", project, "", files.read)
 
     assert [crate.name for crate in found] == ["leaf", "one", "two"]
 
@@ -228,13 +228,13 @@ def test_the_locks_of_all_manifests_count() -> None:
 def test_a_manifest_that_nothing_names_is_looked_for() -> None:
     files = Files({"rust/Cargo.toml": "", "rust/Cargo.lock": from_registry("leaf")})
 
-    assert len(locked_crates("demo==1.0", RustProject(), "", files)) == 1
+    assert len(locked_crates("demo==1.0", RustProject(), "", files.read)) == 1
 
 
 def test_a_project_in_a_folder_may_be_part_of_a_workspace_around_it() -> None:
     files = Files({"py/Cargo.toml": "", "Cargo.lock": from_registry("leaf")})
 
-    assert len(locked_crates("demo==1.0", RustProject(), "py", files)) == 1
+    assert len(locked_crates("demo==1.0", RustProject(), "py", files.read)) == 1
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_without_a_lock_nothing_is_built(project: RustProject) -> None:
     files = Files({"Cargo.toml": "", "tests/Cargo.lock": from_registry("leaf")})
 
     with pytest.raises(MissingCargoLock, match=r"demo==1\.0") as error:
-        locked_crates("demo==1.0", project, "", files)
+        locked_crates("demo==1.0", project, "", files.read)
 
     assert error.value.manifests == (project.manifests or ("Cargo.toml",))
     assert "edit `file`" in str(error.value.hint)
