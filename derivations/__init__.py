@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from fromager.derivations.customisation.effects import Effects
     from fromager.derivations.customisation.lint import lint
     from fromager.derivations.customisation.overrides import (
+        DEFAULTS,
         Overrides,
         SettingsTables,
     )
@@ -188,6 +189,8 @@ if TYPE_CHECKING:
     )
     from fromager.derivations.resolution.cutoff import Cutoffs, exact_pins
     from fromager.derivations.resolution.request import GivenRequirement
+    from fromager.derivations.rust.registries import CargoConfiguration
+    from fromager.derivations.rust.toolchain import InstalledRust
     from fromager.derivations.sharing.cache import Cache
     from fromager.derivations.sharing.challenging import (
         Challenge,
@@ -244,7 +247,7 @@ _HOME = {
     "customisation.document": "SettingsError",
     "customisation.effects": "Effects",
     "customisation.lint": "lint",
-    "customisation.overrides": "Overrides SettingsTables",
+    "customisation.overrides": "DEFAULTS Overrides SettingsTables",
     "customisation.rules": "Assignment Circumstances plain_value",
     "derivation": "Derivation Kind ResolvedDerivation decode encode resolve_inputs",
     "errors": (
@@ -298,6 +301,8 @@ _HOME = {
     "requirements": "RequirementFile read_constraints read_requirements",
     "resolution.cutoff": "Cutoffs exact_pins",
     "resolution.request": "GivenRequirement",
+    "rust.registries": "CargoConfiguration",
+    "rust.toolchain": "InstalledRust",
     "sharing.cache": "Cache",
     "sharing.challenging": "Challenge Item Outcome challenge",
     "sharing.claims": "Claim Standing agreement examine",
@@ -321,6 +326,7 @@ _HOME = {
 _MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
 
 __all__ = [
+    "DEFAULTS",
     "EXPLANATIONS",
     "Assignment",
     "Belief",
@@ -331,6 +337,7 @@ __all__ = [
     "Cache",
     "CachePlace",
     "CacheRefused",
+    "CargoConfiguration",
     "Cause",
     "Challenge",
     "Checker",
@@ -367,6 +374,7 @@ __all__ = [
     "IndexUrl",
     "InputError",
     "InputGone",
+    "InstalledRust",
     "Interpreter",
     "InvalidDerivation",
     "InvalidLock",

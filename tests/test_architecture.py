@@ -75,6 +75,8 @@ PURE: Final = (
     "derivations/requirement_lines.py",
     "derivations/requirements.py",
     "derivations/resolution/*.py",
+    "derivations/rust/lock.py",
+    "derivations/rust/project.py",
     "derivations/sharing/challenging.py",
     "derivations/sharing/claims.py",
     "derivations/sharing/compression.py",

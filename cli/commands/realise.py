@@ -233,5 +233,6 @@ def _realise(
     if not realised.failures and request.is_fixed:
         base = wiring.base(store, means.interpreter, thorough=False)
         plan = plan_key(request, wiring.basis(base, means.customisation))
-        memo.remember(plan, realised, pages, means.customisation.watched())
+        watched = means.customisation.watched() | wiring.rust.watched
+        memo.remember(plan, realised, pages, watched)
     return realised

@@ -49,6 +49,9 @@ class Effects:
     flags: CompilerFlags = NO_FLAGS
     system: tuple[SystemNeed, ...] = ()
     openings: tuple[Opening, ...] = ()
+    rust: bool | tuple[str, ...] | None = None
+    """Whether its build compiles Rust, or which manifests; None if that is to be told
+    from its build requirements."""
     prebuilt: bool = False
     download_url: Assignment | None = None
     download_filename: Assignment | None = None
@@ -101,6 +104,7 @@ def effects_of(
         ),
         system=cast("tuple[SystemNeed, ...]", found.all("system-packages")),
         openings=cast("tuple[Opening, ...]", found.all("open")),
+        rust=found.last("rust", None),
         prebuilt=bool(found.last("prebuilt", False)),
         download_url=found.assignment("download-url"),
         download_filename=found.assignment("download-filename"),

@@ -99,6 +99,14 @@ def _scm(node: Node) -> object:
     return node.value if isinstance(node.value, bool) else readers.text(node)
 
 
+def _rust(node: Node) -> object:
+    if isinstance(node.value, bool):
+        return node.value
+    if isinstance(node.value, str):
+        return (readers.relative_path(node),)
+    return tuple(readers.relative_path(item) for item in readers.items(node))
+
+
 _C = Combine
 _K = Covered
 _LIST, _TABLE = "list of texts", "table of texts"
@@ -285,6 +293,14 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             _many(composites.opening),
         ),
         Setting(
+            "rust",
+            "true, false or paths",
+            "whether its build compiles Rust, or the Cargo.toml files that it builds",
+            _C.REPLACE,
+            _K.KEY,
+            _one(_rust),
+        ),
+        Setting(
             "cores-per-job",
             "number",
             "cores that each parallel job of its build takes",
@@ -315,6 +331,14 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             _C.REPLACE,
             _K.NOTHING,
             _one(lambda node: readers.whole(node, 1)),
+        ),
+        Setting(
+            "defaults",
+            "true or false",
+            "whether the rules that come with fromager for it hold",
+            _C.REPLACE,
+            _K.NOTHING,
+            _one(readers.flag),
         ),
         Setting(
             "annotations",

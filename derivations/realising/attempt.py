@@ -54,4 +54,5 @@ class Attempt:
     @property
     def inputs(self) -> tuple[Step, ...]:
         """The steps whose outputs a build is given."""
-        return (self.source, self.environment.step)
+        more = self.arrangement.inputs.values()
+        return (self.source, self.environment.step, *more)

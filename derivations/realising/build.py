@@ -247,7 +247,8 @@ class BuildPlace:
         if steps.known(build.question.key) is not None:
             return
         made = self._answer(transaction, build, answer)
-        inputs = (build.source, build.environment)
+        more = build.arrangement.inputs.values()
+        inputs = (build.source, build.environment, *more)
         steps.claim(transaction, build.question, inputs, made, started)
 
     def _wheel(

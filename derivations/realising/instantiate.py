@@ -17,6 +17,7 @@ from fromager.derivations.derivation import (
 )
 from fromager.derivations.versions import (
     COLLECTION_RECIPE,
+    CRATES_RECIPE,
     ENVIRONMENT_RECIPE,
     FETCH_COMMIT_RECIPE,
     FETCH_RECIPE,
@@ -135,6 +136,25 @@ def source_of_tree(
     )
 
 
+def crates(
+    subject: str,
+    inputs: Mapping[str, Derivation],
+    listed: Sequence[Mapping[str, Value]],
+) -> Derivation:
+    """Crates of Rust, unpacked where cargo finds them without a network.
+
+    `inputs` are what holds each of the crates `listed`, by role.
+    """
+    found: dict[str, Digest | Derivation] = {**inputs}
+    return Derivation(
+        Kind.SOURCE,
+        subject,
+        CRATES_RECIPE,
+        inputs=tuple(sorted(found.items())),
+        options=(("crates", tuple(listed)),),
+    )
+
+
 def layout(
     subject: str,
     wheel: Derivation,
@@ -194,13 +214,14 @@ def requires(
     source: Derivation,
     environment: Derivation,
     build: Mapping[str, Value],
+    more: Mapping[str, Derivation] | None = None,
 ) -> Derivation:
     """What a backend says that it needs to build a wheel, as a JSON list."""
     return Derivation(
         Kind.REQUIRES,
         subject,
         f"{REQUIRES_RECIPE} {build['runner']}",
-        inputs=(("environment", environment), ("source", source)),
+        inputs=_build_inputs(source, environment, more),
         options=tuple(sorted({**build, "hook": _QUESTION}.items())),
     )
 
@@ -223,13 +244,14 @@ def metadata(
     source: Derivation,
     environment: Derivation,
     build: Mapping[str, Value],
+    more: Mapping[str, Derivation] | None = None,
 ) -> Derivation:
     """The core metadata that a wheel would have, as its backend says."""
     return Derivation(
         Kind.METADATA,
         subject,
         f"{METADATA_RECIPE} {build['runner']}",
-        inputs=(("environment", environment), ("source", source)),
+        inputs=_build_inputs(source, environment, more),
         options=tuple(sorted(build.items())),
     )
 
@@ -240,6 +262,7 @@ def wheel(
     environment: Derivation,
     build: Mapping[str, Value],
     normalisation: str,
+    more: Mapping[str, Derivation] | None = None,
 ) -> Derivation:
     """A wheel. The backend is asked for its requirements first, in the same process:
     what asking leaves behind is part of the recipe, whether or not the answer was
@@ -248,7 +271,7 @@ def wheel(
         Kind.WHEEL,
         subject,
         f"{WHEEL_RECIPE} {build['runner']}",
-        inputs=(("environment", environment), ("source", source)),
+        inputs=_build_inputs(source, environment, more),
         options=tuple(sorted({**build, "normalisation": normalisation}.items())),
     )
 
@@ -305,6 +328,18 @@ def build_options(
         "sandbox": sandbox,
         "variables": dict(variables),
     }
+
+
+def _build_inputs(
+    source: Derivation, environment: Derivation, more: Mapping[str, Derivation] | None
+) -> tuple[tuple[str, Digest | Derivation], ...]:
+    """What every step that runs a backend is given; `more` is what few packages have."""
+    inputs: dict[str, Digest | Derivation] = {
+        **(more or {}),
+        "environment": environment,
+        "source": source,
+    }
+    return tuple(sorted(inputs.items()))
 
 
 def object_name(text: str) -> str:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from fromager.derivations.derivation import Derivation, ResolvedDerivation
     from fromager.derivations.realising.environments import Environments
     from fromager.derivations.realising.resolutions import Resolutions
+    from fromager.derivations.realising.rust import Rust, RustUse
     from fromager.derivations.realising.sources import Sources
     from fromager.derivations.realising.target import BuildPolicy, Target
     from fromager.derivations.resolution.candidate import Release
@@ -74,6 +75,8 @@ class Packages:
     resolutions: Resolutions
     target: Target
     policy: BuildPolicy
+    rust: Rust | None = None
+    """Where packages that compile Rust get what they need."""
 
     def __post_init__(self) -> None:
         self.plans: dict[str, Plan] = {}
@@ -205,7 +208,7 @@ class Packages:
         """What `do` gives, in an environment that holds all the backend asks for."""
         subject, source = work.subject, work.source
         required = self._required(subject, source, work.effects)
-        arrangement = await self._arrangement(work)
+        arrangement = await self._arrangement(work, await self._rust(work, required))
         asked: tuple[Digest, ...] = ()
         for _ in range(MOST_ROUNDS):
             environment = await self._rooms.environment(subject, required)
@@ -253,7 +256,16 @@ class Packages:
             raise SourceError(text, hint=error.hint) from error
         return (*system.requires, *effects.build_requires)
 
-    async def _arrangement(self, work: Work) -> Arrangement:
+    async def _rust(self, work: Work, required: tuple[str, ...]) -> RustUse | None:
+        """What the build compiles Rust with, if it does."""
+        if self.rust is None:
+            return None
+        markers = self.target.interpreter.marker_environment
+        return await self.rust.use(
+            work.subject, work.source, work.effects, required, markers
+        )
+
+    async def _arrangement(self, work: Work, rust: RustUse | None) -> Arrangement:
         for each in work.effects.unused:
             text = f"{each.origin}: {each.setting} has no effect"
             self.steps.report(Noted(work.subject, text))
@@ -267,6 +279,7 @@ class Packages:
                 self.policy,
                 self.steps.store,
                 work.release.variables,
+                rust,
             )
         )
 
@@ -287,7 +300,12 @@ class Packages:
             attempt.source.derivation,
             attempt.environment.step.derivation,
             attempt.arrangement.options(self.target, self._place.runner),
+            self._more(attempt),
         )
+
+    def _more(self, attempt: Attempt) -> Mapping[str, Derivation]:
+        inputs = attempt.arrangement.inputs
+        return {role: step.derivation for role, step in inputs.items()}
 
     async def _asked(self, attempt: Attempt, accepted: tuple[str, ...]) -> None:
         """Nothing, if the backend asks for nothing but what is `accepted`."""
@@ -317,6 +335,7 @@ class Packages:
             attempt.environment.step.derivation,
             attempt.arrangement.options(self.target, self._place.runner),
             NORMALISATION_VERSION,
+            self._more(attempt),
         )
         build = WheelBuild(
             attempt.subject,
@@ -340,6 +359,7 @@ class Packages:
             attempt.source.derivation,
             attempt.environment.step.derivation,
             attempt.arrangement.options(self.target, self._place.runner),
+            self._more(attempt),
         )
         run = MetadataRun(
             attempt.subject,

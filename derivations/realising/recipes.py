@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fromager.derivations import versions
 from fromager.derivations.building.scripts import compiler_digest, runner_digest
 from fromager.derivations.derivation import Kind
 
+if TYPE_CHECKING:
+    from fromager.derivations.derivation import ResolvedDerivation
 
-def recipe_of(kind: Kind) -> str | None:
-    """The recipe by which steps of a kind are done again; None if there is none."""
-    match kind:
+
+def recipe_of(derivation: ResolvedDerivation) -> str | None:
+    """The recipe by which a step is done again here; None if there is none."""
+    match derivation.kind:
         case Kind.FETCH:
             return versions.FETCH_RECIPE
         case Kind.METADATA:
@@ -17,7 +22,8 @@ def recipe_of(kind: Kind) -> str | None:
         case Kind.PATCH_SET:
             return versions.PATCH_SET_RECIPE
         case Kind.SOURCE:
-            return versions.SOURCE_RECIPE
+            crates = derivation.option("crates") is not None
+            return versions.CRATES_RECIPE if crates else versions.SOURCE_RECIPE
         case Kind.ENVIRONMENT:
             return versions.ENVIRONMENT_RECIPE
         case Kind.LAYOUT:
@@ -39,6 +45,8 @@ def recipe_versions() -> tuple[str, ...]:
         versions.TAKE_FOLDER_RECIPE,
         versions.PATCH_SET_RECIPE,
         versions.SOURCE_RECIPE,
+        versions.CRATES_RECIPE,
+        versions.RUST_RECIPE,
         versions.LAYOUT_RECIPE,
         compiler_digest(),
         versions.ENVIRONMENT_RECIPE,

@@ -17,7 +17,15 @@ from fromager.derivations.customisation.values import (
     SystemNeed,
 )
 from fromager.derivations.errors import BuildError
-from fromager.derivations.realising.arrangement import OPENINGS_FACT, SOURCE_FOLDER
+from fromager.derivations.realising.arrangement import (
+    OPENINGS_FACT,
+    RUST_FACT,
+    SOURCE_FOLDER,
+)
+from fromager.derivations.realising.rust import ROLE
+from fromager.derivations.rust.environment import BuildRust
+from fromager.derivations.rust.toolchain import RustToolchain
+from fromager.derivations.versions import RUST_RECIPE
 
 if TYPE_CHECKING:
     from fromager.derivations.derivation import Value
@@ -48,6 +56,7 @@ def recorded_call(
         flags=_flags(step, options.get("flags")),
         programs=programs,
         openings=openings,
+        rust=_rust(step),
     )
 
 
@@ -82,6 +91,27 @@ def _openings(
         raise step.refused(error.reason, hint=error.hint) from error
     _compare(step, recorded, here)
     return openings
+
+
+def _rust(step: RecordedStep) -> BuildRust | None:
+    recorded = step.derivation.option("rust")
+    if not isinstance(recorded, Mapping):
+        return None
+    if recorded.get("recipe") != RUST_RECIPE:
+        raise step.refused("its Rust was compiled in another way")
+    try:
+        toolchain = RustToolchain.of_fact(step.realisation.fact(RUST_FACT) or "")
+    except (ValueError, TypeError) as error:
+        reason = "nothing tells which Rust toolchain it was compiled with"
+        raise step.refused(reason) from error
+    try:
+        here = toolchain.digest(step.store)
+    except BuildError as error:
+        raise step.refused(error.reason, hint=error.hint) from error
+    if here != recorded.get("toolchain"):
+        text = f"the Rust toolchain in {toolchain.root} is another one now"
+        raise step.refused(text)
+    return BuildRust(step.input(ROLE), toolchain)
 
 
 def _programs(

@@ -33,8 +33,16 @@ from fromager.derivations.realising.source_recipe import (
     recorded_recipe,
     source_facts,
 )
+from fromager.derivations.rust.vendoring import (
+    TOP,
+    numbered,
+    recorded_crates,
+    role_of,
+    vendor,
+)
 from fromager.derivations.sources.project import build_system
-from fromager.derivations.versions import NORMALISATION_VERSION
+from fromager.derivations.sources.sink import FolderSink
+from fromager.derivations.versions import CRATES_RECIPE, NORMALISATION_VERSION
 from fromager.store import Directory, File, ObjectMissing
 
 if TYPE_CHECKING:
@@ -128,7 +136,23 @@ class Repetition:
                 raise InputGone(self._step.subject, "a file", str(digest))
             (folder / DROPPED / digest.hex).write_bytes(place.read_bytes())
 
+    def _crates(self) -> Path:
+        try:
+            crates = recorded_crates(self._step.derivation.option("crates"))
+            sources = numbered(crates)
+            held = [
+                (crate, self._store.place(self._step.input(role_of(crate, sources))))
+                for crate in crates
+            ]
+        except (KeyError, SourceError) as error:
+            reason = f"its derivation does not tell its crates: {error}"
+            raise self._step.refused(reason) from error
+        vendor(held, FolderSink(self._folder), self._means.limits)
+        return self._folder / TOP
+
     def _source(self) -> tuple[Path, Facts]:
+        if self._step.derivation.builder == CRATES_RECIPE:
+            return self._crates(), ()
         inputs = self._step.inputs()
         folder, limits = self._folder / "out", self._means.limits
         options = dict(self._step.derivation.options)

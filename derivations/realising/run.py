@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -41,7 +41,8 @@ from fromager.derivations.realising.locked import (
 from fromager.derivations.realising.packages import Packages, static_needs
 from fromager.derivations.realising.prebuilt import with_prebuilt
 from fromager.derivations.realising.preferences import NO_PREFERENCES
-from fromager.derivations.realising.request import Collect
+from fromager.derivations.realising.request import Collect, Realised
+from fromager.derivations.realising.rust import Rust
 from fromager.derivations.realising.settling import (
     asked_for,
     is_exact,
@@ -52,6 +53,7 @@ from fromager.derivations.realising.sources import Sources
 from fromager.derivations.realising.tagged import TaggedProjects
 from fromager.derivations.resolution.candidate import Metadata
 from fromager.derivations.resolution.request import Prereleases, Request
+from fromager.derivations.rust.registries import Registries
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -59,22 +61,17 @@ if TYPE_CHECKING:
     from packaging.markers import Marker
     from packaging.version import Version
 
-    from fromager.derivations.customisation.customisation import Customisation
-    from fromager.derivations.index.client import IndexClient
     from fromager.derivations.index.page import ProjectPage
-    from fromager.derivations.interpreter import Interpreter
+    from fromager.derivations.realising.means import Means
     from fromager.derivations.realising.preferences import Preferences
     from fromager.derivations.realising.request import Realised, RealiseRequest
     from fromager.derivations.realising.resolutions import Resolutions
     from fromager.derivations.realising.steps import Steps
-    from fromager.derivations.realising.target import BuildPolicy, Target
     from fromager.derivations.resolution.candidate import ProjectReleases, Release
     from fromager.derivations.resolution.outcome import Pin
     from fromager.derivations.resolution.outcome import Resolved as Resolution
     from fromager.derivations.resolution.request import GivenRequirement
     from fromager.derivations.sources.direct import DirectRequirement
-    from fromager.derivations.sources.members import Limits
-    from fromager.derivations.sources.opening import Repositories
 
 T = TypeVar("T")
 
@@ -84,25 +81,6 @@ REQUEST: Final = "request"
 MOST_CORRECTIONS: Final = 20
 """How often built wheels may contradict what was resolved upon."""
 CONTRADICTED: Final = "built wheels contradict their sources again and again"
-
-
-@dataclass(frozen=True)
-class Means:
-    """What requests are realised with."""
-
-    client: IndexClient
-    interpreter: Interpreter
-    find_target: Callable[[], Target]
-    """Gives the target; called once, in a thread, while versions are looked up: to
-    look at a whole machine takes a while."""
-    policy: BuildPolicy
-    customisation: Customisation
-    limits: Limits
-    keep_going: bool = False
-    repositories: Repositories | None = None
-    """Fetches repositories, and tells their tags; None where none can be asked."""
-    refresh: bool = False
-    """Whether files that were trusted at first sight are looked at anew."""
 
 
 class Run:
@@ -145,6 +123,15 @@ class Run:
             means.limits,
             self._checkouts,
             means.refresh,
+        )
+        self._rust = Rust(
+            steps,
+            self._sources,
+            means.client,
+            Registries(means.find_registries, means.client.download),
+            means.rust,
+            means.limits,
+            self._checkouts,
         )
         self._given: tuple[GivenRequirement, ...] = request.requirements
         self._fixed: frozenset[str] = frozenset()
@@ -229,6 +216,7 @@ class Run:
             self.resolutions,
             target,
             self._means.policy,
+            self._rust,
         )
 
     def _tell_what_is_left_out(self) -> None:
