@@ -179,6 +179,12 @@ if TYPE_CHECKING:
     )
     from fromager.derivations.resolution.cutoff import Cutoffs, exact_pins
     from fromager.derivations.resolution.request import GivenRequirement
+    from fromager.derivations.serving.attesting import Attestor
+    from fromager.derivations.serving.catalogue import Catalogue
+    from fromager.derivations.serving.listening import Answered, Tls, check_tls, listen
+    from fromager.derivations.serving.service import Service
+    from fromager.derivations.serving.store_cache import StoreCache, shared_steps
+    from fromager.derivations.serving.tokens import Tokens, read_tokens
     from fromager.derivations.sharing.cache import Cache
     from fromager.derivations.sharing.challenging import (
         Challenge,
@@ -285,6 +291,12 @@ _HOME = {
     "requirements": "RequirementFile read_constraints read_requirements",
     "resolution.cutoff": "Cutoffs exact_pins",
     "resolution.request": "GivenRequirement",
+    "serving.attesting": "Attestor",
+    "serving.catalogue": "Catalogue",
+    "serving.listening": "Answered Tls check_tls listen",
+    "serving.service": "Service",
+    "serving.store_cache": "StoreCache shared_steps",
+    "serving.tokens": "Tokens read_tokens",
     "sharing.cache": "Cache",
     "sharing.challenging": "Challenge Item Outcome challenge",
     "sharing.claims": "Claim Standing agreement examine",
@@ -309,7 +321,9 @@ _MODULE = {name: module for module, names in _HOME.items() for name in names.spl
 
 __all__ = [
     "EXPLANATIONS",
+    "Answered",
     "Assignment",
+    "Attestor",
     "Belief",
     "Bubblewrap",
     "BuildCycle",
@@ -318,6 +332,7 @@ __all__ = [
     "Cache",
     "CachePlace",
     "CacheRefused",
+    "Catalogue",
     "Cause",
     "Challenge",
     "Checker",
@@ -407,6 +422,7 @@ __all__ = [
     "Sameness",
     "Sandbox",
     "SandboxUnavailable",
+    "Service",
     "SettingsError",
     "SettingsTables",
     "Share",
@@ -425,9 +441,12 @@ __all__ = [
     "Steps",
     "StopSignal",
     "Stopped",
+    "StoreCache",
     "Substituter",
     "Surroundings",
     "Target",
+    "Tls",
+    "Tokens",
     "Tracer",
     "Trust",
     "TrustedKey",
@@ -450,6 +469,7 @@ __all__ = [
     "build_closure",
     "build_steps",
     "challenge",
+    "check_tls",
     "compare",
     "compare_inputs",
     "decode",
@@ -472,6 +492,7 @@ __all__ = [
     "known_words",
     "last_failure",
     "lint",
+    "listen",
     "lock_changes",
     "look_around",
     "make_work_tree",
@@ -492,10 +513,12 @@ __all__ = [
     "read_project",
     "read_public_key",
     "read_requirements",
+    "read_tokens",
     "recipe_versions",
     "redact",
     "resolve_inputs",
     "runtime_closure",
+    "shared_steps",
     "sign_claim",
     "summary",
     "try_patches",
