@@ -179,6 +179,14 @@ if TYPE_CHECKING:
     )
     from fromager.derivations.resolution.cutoff import Cutoffs, exact_pins
     from fromager.derivations.resolution.request import GivenRequirement
+    from fromager.derivations.sbom.bill import SbomForm, sbom_of
+    from fromager.derivations.sbom.contents import (
+        SbomContents,
+        SbomPart,
+        SbomPatch,
+        SbomSource,
+    )
+    from fromager.derivations.sbom.gathering import sbom_contents
     from fromager.derivations.serving.attesting import Attestor
     from fromager.derivations.serving.catalogue import Catalogue
     from fromager.derivations.serving.listening import Answered, Tls, check_tls, listen
@@ -291,6 +299,9 @@ _HOME = {
     "requirements": "RequirementFile read_constraints read_requirements",
     "resolution.cutoff": "Cutoffs exact_pins",
     "resolution.request": "GivenRequirement",
+    "sbom.bill": "SbomForm sbom_of",
+    "sbom.contents": "SbomContents SbomPart SbomPatch SbomSource",
+    "sbom.gathering": "sbom_contents",
     "serving.attesting": "Attestor",
     "serving.catalogue": "Catalogue",
     "serving.listening": "Answered Tls check_tls listen",
@@ -422,6 +433,11 @@ __all__ = [
     "Sameness",
     "Sandbox",
     "SandboxUnavailable",
+    "SbomContents",
+    "SbomForm",
+    "SbomPart",
+    "SbomPatch",
+    "SbomSource",
     "Service",
     "SettingsError",
     "SettingsTables",
@@ -518,6 +534,8 @@ __all__ = [
     "redact",
     "resolve_inputs",
     "runtime_closure",
+    "sbom_contents",
+    "sbom_of",
     "shared_steps",
     "sign_claim",
     "summary",
