@@ -15,6 +15,7 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from fromager.derivations.errors import DerivationError
 from fromager.derivations.realising.events import Noted
 from fromager.derivations.serving.listening import BACKLOG, Answered
+from fromager.derivations.serving.sending import with_files
 from fromager.store import ObjectMissing, StoreError
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class _Guarded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = False
+        scope, send = with_files(scope, send, PATIENCE)
 
         async def heard(message: Message) -> None:
             nonlocal begun
@@ -123,6 +125,9 @@ class _Guarded:
             answer = PlainTextResponse("a token is needed\n", 401, challenge)
         try:
             await answer(scope, receive, heard)
+        except (ConnectionError, TimeoutError):
+            # Whoever goes away, or takes nothing any more, needs no answer.
+            return
         except (StoreError, DerivationError, OSError) as error:
             # Once begun, an answer that is cut off is all that can be said.
             self._report(Noted(scope["path"], str(error)))
