@@ -30,6 +30,11 @@ COMMANDS: Final = {
     "verify": ("verify", "Hold a closure against a policy."),
     "push": ("push", "Bring what was built to a cache, with all it was made from."),
     "pull": ("pull", "Take what others built out of a cache."),
+    "serve": ("serve", "Offer the store as a package index and a cache."),
+    "sbom": (
+        "sbom",
+        "Print a bill of materials: what is in a closure, and how it came.",
+    ),
     "key": ("key", "Keys to sign with, and whose claims are believed."),
     "cache": ("cache", "Look into caches."),
     "why-alive": ("why_alive", "Name the root that keeps an object from gc."),

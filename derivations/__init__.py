@@ -191,6 +191,20 @@ if TYPE_CHECKING:
     from fromager.derivations.resolution.request import GivenRequirement
     from fromager.derivations.rust.registries import CargoConfiguration
     from fromager.derivations.rust.toolchain import InstalledRust
+    from fromager.derivations.sbom.bill import SbomForm, sbom_of
+    from fromager.derivations.sbom.contents import (
+        SbomContents,
+        SbomPart,
+        SbomPatch,
+        SbomSource,
+    )
+    from fromager.derivations.sbom.gathering import sbom_contents
+    from fromager.derivations.serving.attesting import Attestor
+    from fromager.derivations.serving.catalogue import Catalogue
+    from fromager.derivations.serving.listening import Answered, Tls, check_tls, listen
+    from fromager.derivations.serving.service import Service
+    from fromager.derivations.serving.store_cache import StoreCache, shared_steps
+    from fromager.derivations.serving.tokens import Tokens, read_tokens
     from fromager.derivations.sharing.cache import Cache
     from fromager.derivations.sharing.challenging import (
         Challenge,
@@ -303,6 +317,15 @@ _HOME = {
     "resolution.request": "GivenRequirement",
     "rust.registries": "CargoConfiguration",
     "rust.toolchain": "InstalledRust",
+    "sbom.bill": "SbomForm sbom_of",
+    "sbom.contents": "SbomContents SbomPart SbomPatch SbomSource",
+    "sbom.gathering": "sbom_contents",
+    "serving.attesting": "Attestor",
+    "serving.catalogue": "Catalogue",
+    "serving.listening": "Answered Tls check_tls listen",
+    "serving.service": "Service",
+    "serving.store_cache": "StoreCache shared_steps",
+    "serving.tokens": "Tokens read_tokens",
     "sharing.cache": "Cache",
     "sharing.challenging": "Challenge Item Outcome challenge",
     "sharing.claims": "Claim Standing agreement examine",
@@ -328,7 +351,9 @@ _MODULE = {name: module for module, names in _HOME.items() for name in names.spl
 __all__ = [
     "DEFAULTS",
     "EXPLANATIONS",
+    "Answered",
     "Assignment",
+    "Attestor",
     "Belief",
     "Bubblewrap",
     "BuildCycle",
@@ -338,6 +363,7 @@ __all__ = [
     "CachePlace",
     "CacheRefused",
     "CargoConfiguration",
+    "Catalogue",
     "Cause",
     "Challenge",
     "Checker",
@@ -433,6 +459,12 @@ __all__ = [
     "Sameness",
     "Sandbox",
     "SandboxUnavailable",
+    "SbomContents",
+    "SbomForm",
+    "SbomPart",
+    "SbomPatch",
+    "SbomSource",
+    "Service",
     "SettingsError",
     "SettingsTables",
     "Share",
@@ -451,9 +483,12 @@ __all__ = [
     "Steps",
     "StopSignal",
     "Stopped",
+    "StoreCache",
     "Substituter",
     "Surroundings",
     "Target",
+    "Tls",
+    "Tokens",
     "Tracer",
     "Trust",
     "TrustedKey",
@@ -476,6 +511,7 @@ __all__ = [
     "build_closure",
     "build_steps",
     "challenge",
+    "check_tls",
     "collection_changes",
     "compare",
     "compare_inputs",
@@ -499,6 +535,7 @@ __all__ = [
     "known_words",
     "last_failure",
     "lint",
+    "listen",
     "lock_changes",
     "look_around",
     "make_work_tree",
@@ -520,12 +557,16 @@ __all__ = [
     "read_project",
     "read_public_key",
     "read_requirements",
+    "read_tokens",
     "rebuilt_wheels",
     "recipe_versions",
     "recorded",
     "redact",
     "resolve_inputs",
     "runtime_closure",
+    "sbom_contents",
+    "sbom_of",
+    "shared_steps",
     "sign_claim",
     "summary",
     "try_patches",
