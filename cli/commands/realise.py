@@ -160,6 +160,7 @@ def command(
 
     What was built before is found by the key of all its inputs, and reused.
     """
+    from fromager.derivations import Collect
     from fromager.store import check_name
 
     wiring = wire(flags, **settings)
@@ -196,7 +197,9 @@ def command(
         show(wiring.console, failure)
     if realised.failures:
         built = len(realised.wheels)
-        wiring.console.say(f"{built} built or reused, {len(realised.failures)} failed")
+        none = "" if collect is Collect.NOTHING else "; no collection is made"
+        failed = len(realised.failures)
+        wiring.console.say(f"{built} built or reused, {failed} failed{none}")
         return max(exit_code(failure) for failure in realised.failures)
     return ExitCode.DONE
 

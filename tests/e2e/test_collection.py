@@ -167,6 +167,7 @@ def test_what_is_built_in_part_is_no_collection(place: Place, offer: Offer) -> N
     assert outcome.code == 5
     [path] = outcome.paths
     assert path.name.startswith("clgood-1.0")
+    assert "1 built or reused, 1 failed; no collection is made" in outcome.err
 
 
 @pytest.mark.usefixtures("chain")

@@ -84,8 +84,7 @@ def test_a_folder_is_locked_with_its_content_and_moves_with_the_lock(
     assert here.wheel("lpfolder")["requested"]
 
 
-def test_a_folder_that_changed_is_refused(place: Place, offer: Offer) -> None:
-    offer("unused")
+def test_a_folder_that_changed_is_refused(place: Place) -> None:
     folder = project(place.folder / "demo", "lpchanged")
     lock(place, "./demo")
     place.realise("--lock", "pylock.toml")
@@ -104,9 +103,8 @@ def test_a_folder_that_changed_is_refused(place: Place, offer: Offer) -> None:
 
 
 def test_a_commit_is_locked_and_kept_until_it_is_given_up(
-    place: Place, fresh: Place, offer: Offer
+    place: Place, fresh: Place
 ) -> None:
-    offer("unused")
     repository = Repository.make(place.folder / "repo")
     first = repository.commit(sdist_members("lpcommit"))
     asked = f"lpcommit @ git+{repository.url}@main"
@@ -130,10 +128,7 @@ def test_a_commit_is_locked_and_kept_until_it_is_given_up(
     assert f"@{second}, it was taken from" in moved.err
 
 
-def test_the_version_out_of_git_is_in_the_lock(
-    place: Place, fresh: Place, offer: Offer
-) -> None:
-    offer("unused")
+def test_the_version_out_of_git_is_in_the_lock(place: Place, fresh: Place) -> None:
     repository = Repository.make(place.folder / "repo")
     repository.commit(scm_members("lpscm"), tag="v3.1")
     lock(place, f"git+{repository.url}")
@@ -145,9 +140,8 @@ def test_the_version_out_of_git_is_in_the_lock(
 
 
 def test_archives_are_locked_by_hash_wherever_they_are(
-    place: Place, fresh: Place, offer: Offer
+    place: Place, fresh: Place
 ) -> None:
-    offer("unused")
     filename, content = sdist("lplocal", "1.0")
     (place.folder / filename).write_bytes(content)
     with local_index(dict([sdist("lpremote", "1.0")])) as files:
@@ -181,9 +175,8 @@ def test_what_a_constraint_places_is_locked_and_locked_again(
 
 
 def test_a_changed_folder_is_looked_at_though_the_lock_was_built_before(
-    place: Place, offer: Offer
+    place: Place,
 ) -> None:
-    offer("unused")
     folder = project(place.folder / "demo", "lpagain")
     lock(place, "./demo")
     place.realise("--lock", "pylock.toml")
@@ -196,9 +189,8 @@ def test_a_changed_folder_is_looked_at_though_the_lock_was_built_before(
 
 @pytest.mark.parametrize("installer", ["pip", "uv"])
 def test_installers_read_places_of_a_lock(
-    place: Place, offer: Offer, tmp_path: Path, installer: str
+    place: Place, tmp_path: Path, installer: str
 ) -> None:
-    offer("unused")
     project(place.folder / "demo", "lpread")
     repository = Repository.make(place.folder / "repo")
     repository.commit(sdist_members("lpgit"))
