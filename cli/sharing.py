@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
+from fromager.cli.targets import find_realisation
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
         SigningKey,
         Substituter,
     )
-    from fromager.store import LocalStore, Realisation
+    from fromager.store import Digest, LocalStore, Realisation
 
 TRIES: Final = 3
 """How often a cache is asked: there is always the other way, to build."""
@@ -156,6 +158,32 @@ class Sharing:
             key.public.builder,
             time.time,
         )
+
+    def find_wheels(
+        self, store: LocalStore, targets: Iterable[str]
+    ) -> list[Realisation]:
+        """The wheels that are meant: each target is one, or was put together from some.
+
+        Raises:
+            ObjectMissing: there is no build that is meant.
+            InputError: it is neither.
+        """
+        from fromager.derivations import InputError
+
+        found: dict[Digest, Realisation] = {}
+        for target in targets:
+            named = find_realisation(store, target)
+            several = [named]
+            if named.kind != "wheel":
+                inner = (store.realisations(key)[:1] for _, key in named.inputs)
+                several = [e for claims in inner for e in claims if e.kind == "wheel"]
+            if not several:
+                raise InputError(
+                    f"{target} is a {named.kind}, in which there is no wheel",
+                    hint="Name a requirement, or the store path of a wheel",
+                )
+            found.update((each.key, each) for each in several)
+        return list(found.values())
 
     def closure(
         self, store: LocalStore, roots: Sequence[Realisation]

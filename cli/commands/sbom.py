@@ -9,7 +9,6 @@ import click
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.locks import write_whole
 from fromager.cli.sharing import Sharing
-from fromager.cli.targets import find_realisation
 from fromager.cli.wiring import wire
 
 if TYPE_CHECKING:
@@ -45,18 +44,13 @@ def command(
     """
     from importlib.metadata import version
 
-    from fromager.derivations import InputError, SbomForm, sbom_contents, sbom_of
+    from fromager.derivations import SbomForm, sbom_contents, sbom_of
 
     wiring = wire(flags)
     with wiring.open_store(create=False) as store:
-        named = [find_realisation(store, target) for target in targets]
-        for target, each in zip(targets, named, strict=True):
-            if each.kind != "wheel":
-                raise InputError(
-                    f"{target} is no wheel, but a {each.kind}",
-                    hint="Name a requirement, or the store path of a wheel",
-                )
-        wheels, steps = Sharing(wiring).closure(store, named)
+        sharing = Sharing(wiring)
+        named = sharing.find_wheels(store, targets)
+        wheels, steps = sharing.closure(store, named)
         markers = wiring.interpreter(store).marker_environment
         contents = sbom_contents(store, named, wheels, steps, markers)
     bill = sbom_of(contents, SbomForm(form), version=version("fromager"))

@@ -8,7 +8,6 @@ import click
 
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.sharing import Sharing
-from fromager.cli.targets import find_realisation
 from fromager.cli.wiring import wire
 
 if TYPE_CHECKING:
@@ -37,6 +36,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
     type=click.IntRange(0, 65535),
     default=8080,
     show_default=True,
+    metavar="PORT",
     help="The port; 0 is any that is free.",
 )
 @click.option(
@@ -121,9 +121,8 @@ def _service(
 
     chosen, steps = None, None
     if targets:
-        named = [find_realisation(store, target) for target in targets]
-        chosen, steps = Sharing(wiring).closure(store, named)
-        chosen = [each for each in chosen if each.kind == "wheel"]
+        sharing = Sharing(wiring)
+        chosen, steps = sharing.closure(store, sharing.find_wheels(store, targets))
 
     def shared() -> tuple[Realisation, ...]:
         return shared_steps(store) if steps is None else tuple(steps)

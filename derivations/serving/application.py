@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 from urllib.parse import quote
 
 from packaging.utils import canonicalize_name
@@ -39,6 +39,7 @@ from fromager.derivations.serving.store_cache import ServedPack
 from fromager.store import blob_digest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from os import stat_result
     from pathlib import Path
 
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from fromager.derivations.serving.catalogue import Catalogue, Found
     from fromager.derivations.serving.store_cache import StoreCache
 
+T = TypeVar("T")
 SMALL: Final = 1 << 20
 """Files of no more bytes are kept in memory once they were read."""
 MEMORY: Final = 64 << 20
@@ -74,8 +76,9 @@ class Application:
 
     catalogue: Catalogue
     cache: StoreCache
-    _pages: dict[tuple[str | None, bool], _Page | None] = field(default_factory=dict)
-    _found: dict[tuple[str, str], Found] = field(default_factory=dict)
+    _answers: dict[tuple[str, ...], object] = field(default_factory=dict)
+    """What holds for as long as the store is as it was."""
+    _state: tuple[int, ...] = ()
     _contents: OrderedDict[str, bytes] = field(default_factory=OrderedDict)
     _kept: int = 0
 
@@ -111,17 +114,17 @@ class Application:
         return await self._page(request, name)
 
     async def _page(self, request: Request, name: str | None) -> Response:
-        wish = request.query_params.get("format") or request.headers.get("accept")
+        # A plus sign in a query is a blank, unless it is escaped; few escape it.
+        wanted = request.query_params.get("format", "").replace(" ", "+")
+        wish = wanted or request.headers.get("accept")
         form = choose_form(wish)
         if form is None:
             kinds = ", ".join(each.value for each in Form)
             return PlainTextResponse(f"there are {kinds}\n", 406)
-        key = (name, form is Form.JSON)
-        if key not in self._pages or not self.catalogue.is_fresh:
-            self._pages[key] = await run_in_threadpool(self._made, *key)
-        page = self._pages[key]
+        as_json = form is Form.JSON
+        key = ("page", name or "", form.name if as_json else "")
+        page = await self._answer(key, lambda: self._made(name, as_json))
         if page is None:
-            del self._pages[key]
             return _absent()
         headers = {
             "Cache-Control": ASK_AGAIN,
@@ -134,8 +137,6 @@ class Application:
         return Response(page.content, 200, headers, form.value)
 
     def _made(self, name: str | None, as_json: bool) -> _Page | None:
-        if not self.catalogue.is_fresh:
-            self._pages.clear()
         if name is None:
             make = pages.root_json if as_json else pages.root_html
             return _page(make(self.catalogue.projects()))
@@ -159,15 +160,23 @@ class Application:
         return await self._from_disk(request, found.place, sha256, headers)
 
     async def _find(self, sha256: str, filename: str) -> Found | None:
-        key = (sha256, filename)
-        if key in self._found and self.catalogue.is_fresh:
-            return self._found[key]
-        found = await run_in_threadpool(self.catalogue.find, sha256, filename)
-        if found is None:
-            self._found.pop(key, None)
-        else:
-            self._found[key] = found
-        return found
+        key = ("file", sha256, filename)
+        return await self._answer(key, lambda: self.catalogue.find(sha256, filename))
+
+    async def _answer(
+        self, key: tuple[str, ...], work: Callable[[], T | None]
+    ) -> T | None:
+        """What `work` gives, kept unless it is None; the same key is of the same work."""
+        state = self.catalogue.store.state
+        if state != self._state:
+            self._answers.clear()
+            self._state = state
+        if key in self._answers:
+            return cast("T", self._answers[key])
+        answer = await run_in_threadpool(work)
+        if answer is not None and self._state == state:
+            self._answers[key] = answer
+        return answer
 
     async def _beside(
         self, request: Request, sha256: str, filename: str, suffix: str

@@ -61,11 +61,6 @@ class Catalogue:
     """What was read, by project and the digest of the record."""
     _unreadable: set[StorePath] = field(default_factory=set)
 
-    @property
-    def is_fresh(self) -> bool:
-        """Whether answers that were given still hold."""
-        return self._state == self.store.state
-
     def projects(self) -> tuple[str, ...]:
         """The names of all projects with a wheel, sorted."""
         with self._lock:

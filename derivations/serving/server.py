@@ -57,6 +57,8 @@ def serve(
     config = uvicorn.Config(
         guarded,
         http=_patient,  # type: ignore[arg-type]
+        # The other one that uvicorn may choose knows no sendfile.
+        loop="asyncio",
         ws="none",
         lifespan="off",
         log_config=None,
@@ -132,7 +134,7 @@ class _Guarded:
             # Once begun, an answer that is cut off is all that can be said.
             self._report(Noted(scope["path"], str(error)))
             if not begun:
-                gone = isinstance(error, ObjectMissing)
+                gone = isinstance(error, (ObjectMissing, FileNotFoundError))
                 text = "not here any more\n" if gone else "the store cannot be read\n"
                 failed = PlainTextResponse(text, 404 if gone else 500)
                 await failed(scope, receive, heard)

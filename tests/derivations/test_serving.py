@@ -292,6 +292,19 @@ def test_what_is_built_later_is_offered_at_once(store: LocalStore) -> None:
     assert len(ask(app, "/simple/", accept=JSON).json["projects"]) == 2
 
 
+def test_a_page_is_new_although_a_file_was_asked_for_in_between(
+    store: LocalStore,
+) -> None:
+    wheel(store)
+    app = application(store)
+    (row,) = files(app)
+
+    wheel(store, version="2.0")
+    ask(app, below(row["url"]))
+
+    assert len(files(app)) == 2
+
+
 def test_only_what_was_chosen_is_offered(store: LocalStore) -> None:
     chosen = wheel(store)
     hidden = wheel(store, "hidden")
@@ -460,8 +473,8 @@ def test_a_form_that_nobody_has_is_refused(store: LocalStore) -> None:
     app = application(store)
 
     assert ask(app, "/simple/", accept="image/png").status == 406
-    by_name = ask(app, f"/simple/demo/?format={JSON.replace('+', '%2B')}")
-    assert by_name.json["name"] == "demo"
+    for name in (JSON, JSON.replace("+", "%2B")):
+        assert ask(app, f"/simple/demo/?format={name}").json["name"] == "demo"
 
 
 @given(st.text(), st.text(max_size=60), st.integers(0, 1 << 40))

@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from fromager.derivations import Kind
 from fromager.derivations.serving import server
 from fromager.store import open_store
 from support.command_line import Place
@@ -100,7 +101,10 @@ def shelf(quick_folder: Path) -> Place:
             )
             content = maker.build()
             sha256 = hashlib.sha256(content).hexdigest()
-            build(store, f"{name}==1.0", {maker.filename: content}, sha256=sha256)
+            files = {maker.filename: content}
+            made = build(store, f"{name}==1.0", files, sha256=sha256)
+        # Only the last one is in it.
+        build(store, "set", kind=Kind.COLLECTION, inputs={"wheel": made})
         large = WheelMaker("large", files={"large/data": os.urandom(3 << 20)})
         build(store, "large==1.0", {large.filename: large.build(compression=0)})
     return Place(folder, folder / "store", "")
@@ -233,6 +237,7 @@ def test_nonsense_ends_the_connection_and_nothing_else(
 IMPATIENT = """
 import sys
 from fromager.cli.main import run
+from fromager.derivations import Kind
 from fromager.derivations.serving import server
 server.PATIENCE = 0.3
 sys.argv[0] = "fromager"
@@ -497,6 +502,16 @@ def test_it_ends_in_good_order(shelf: Place, how: signal.Signals) -> None:
 
 
 # Other machines.
+
+
+def test_a_collection_is_offered_as_its_wheels(shelf: Place) -> None:
+    with open_store(shelf.store, create=False) as store:
+        (collection,) = store.history("collection", "set")
+
+    with serving(shelf, str(collection.output)) as found:
+        _, page = found.get("/simple/", {"Accept": JSON})
+
+    assert json.loads(page)["projects"] == [{"name": "base"}]
 
 
 def test_another_machine_builds_nothing_that_is_served(
