@@ -27,6 +27,16 @@ class SbomSource:
     commit: str | None = None
     tree: str | None = None
     """The BLAKE3 digest of a folder's listing, in hexadecimal."""
+    crate: tuple[str, str] | None = None
+    """Name and version, if it is a crate of Rust."""
+
+    @property
+    def purl(self) -> str | None:
+        """Its package URL, if it is a package of its own."""
+        if self.crate is None:
+            return None
+        name, version = (quote(each, safe="") for each in self.crate)
+        return f"pkg:cargo/{name}@{version}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,6 +150,10 @@ def _ancestor(part: SbomPart, source: SbomSource) -> dict[str, object]:
 
 def _fetched(source: SbomSource) -> dict[str, object]:
     found: dict[str, object] = {"type": "file", "name": source.name}
+    if source.crate is not None:
+        name, version = source.crate
+        found = {"type": "library", "name": name, "version": version}
+        found["purl"] = source.purl
     if source.sha256 is not None:
         found["hashes"] = [{"alg": "SHA-256", "content": source.sha256}]
     elif source.tree is not None:

@@ -11,6 +11,8 @@ from packaging.utils import canonicalize_name
 from fromager.derivations.derivation import Kind, decode
 from fromager.derivations.realising.wheel_file import metadata_file, wheel_file
 from fromager.derivations.resolution.candidate import Metadata
+from fromager.derivations.rust.lock import RepositorySource
+from fromager.derivations.rust.vendoring import recorded_crates
 from fromager.derivations.sbom.contents import (
     SbomContents,
     SbomPart,
@@ -122,6 +124,8 @@ class _Gatherer:
         inputs = dict(wheel.inputs)
         source = self.steps.get(inputs["source"]) if "source" in inputs else None
         fetched = list(self._fetched(source or wheel))
+        extras = [each for main, each in fetched if not main]
+        crates = self.steps.get(inputs["crates"]) if "crates" in inputs else None
         return SbomPart(
             canonicalize_name(name),
             version,
@@ -135,7 +139,7 @@ class _Gatherer:
             epoch=_epoch(source),
             tools=self._tools(wheel),
             source=next((each for main, each in fetched if main), None),
-            extras=tuple(each for main, each in fetched if not main),
+            extras=(*extras, *self._crates(crates)),
             patches=self._patches(source),
             edited=source is not None and self._is_edited(source),
         )
@@ -173,6 +177,15 @@ class _Gatherer:
             commit if isinstance(commit, str) else None,
             _hex(tree) if isinstance(tree, str) else None,
         )
+
+    def _crates(self, step: Realisation | None) -> Iterator[SbomSource]:
+        """The crates of Rust that a wheel was built with, which are in it."""
+        if step is None:
+            return
+        for crate in recorded_crates(self._derivation(step).option("crates")):
+            source, package = crate.source, (crate.name, crate.version)
+            commit = source.commit if isinstance(source, RepositorySource) else None
+            yield SbomSource(crate.filename, crate.sha256, commit, crate=package)
 
     def _patches(self, source: Realisation | None) -> tuple[SbomPatch, ...]:
         found: list[SbomPatch] = []

@@ -116,6 +116,9 @@ def _source(
     }
     if main:
         found["versionInfo"] = part.version
+    if source.crate is not None and source.purl is not None:
+        found["name"], found["versionInfo"] = source.crate
+        found["externalRefs"] = [_purl(source.purl)]
     if source.sha256 is not None:
         found["checksums"] = [{"algorithm": "SHA256", "checksumValue": source.sha256}]
         if main and not part.prebuilt:

@@ -140,6 +140,17 @@ def test_patches_are_the_pedigree() -> None:
     assert pedigree["notes"] == "patched: 0001-fix.patch; edited as settings demand"
 
 
+def test_crates_are_parts_of_what_they_are_compiled_into(tmp_path: Path) -> None:
+    crate = SbomSource("serde-1.0.0.crate", "e" * 64, crate=("serde", "1.0.0"))
+    compiled = replace(CONTENTS, parts=(BASE, replace(DEMO, extras=(crate,))))
+
+    (inner,) = component(cyclonedx_of(compiled), "demo")["components"]
+    packages = spdx_of(compiled, tmp_path)["packages"]
+
+    assert (inner["name"], inner["purl"]) == ("serde", "pkg:cargo/serde@1.0.0")
+    assert ("serde", "1.0.0") in {(p["name"], p.get("versionInfo")) for p in packages}
+
+
 def test_build_tools_are_the_formulation() -> None:
     (formula,) = cyclonedx_of(CONTENTS)["formulation"]
 
@@ -286,6 +297,18 @@ def test_what_a_store_knows_is_told(store: LocalStore) -> None:
     assert [patch.content for patch in demo.patches] == [b"--- a\n"]
     assert (demo.epoch, contents.missing) == (1_700_000_000, ())
     cyclonedx_of(contents)
+
+
+def test_crates_are_read_from_the_store(store: LocalStore) -> None:
+    place = "registry+https://crates.test/index"
+    row = {"name": "serde", "version": "1.0.0", "source": place, "checksum": "e" * 64}
+    crates = build(store, "demo==1.0", kind=Kind.SOURCE, options=(("crates", (row,)),))
+
+    (demo,) = contents_of(store, wheel(store, "demo", inputs={"crates": crates})).parts
+
+    (crate,) = demo.extras
+    assert (crate.name, crate.sha256) == ("serde-1.0.0.crate", "e" * 64)
+    assert crate.purl == "pkg:cargo/serde@1.0.0"
 
 
 def test_a_requirement_that_nothing_meets_is_told(store: LocalStore) -> None:

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fromager.derivations import Pushed
+    from fromager.derivations.derivation import Value
     from fromager.store import LocalStore
 
 TODAY: Final = date(2026, 12, 1)
@@ -136,6 +137,7 @@ def build(
     kind: Kind = Kind.WHEEL,
     inputs: Mapping[str, Realisation] | None = None,
     answer: Realisation | None = None,
+    options: tuple[tuple[str, Value], ...] = (),
     started: int = 1_790_000_000,
     **facts: str,
 ) -> Realisation:
@@ -146,6 +148,7 @@ def build(
         subject,
         "test/1",
         tuple((role, each.output_digest) for role, each in given.items()),
+        options,
     )
     name = subject.replace("==", "-")
     with store.transaction() as transaction:
