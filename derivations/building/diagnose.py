@@ -79,7 +79,8 @@ _RULES: Final = (
         r"Package ['\"]?([^\s'\",]+)['\"]?,?(?: required by .*,)? (?:was )?not found"
         r"|No package '([^']+)' found"
         r"|Dependency \"?([^\s\"]+)\"? not found, tried pkgconfig"
-        r"|Package ([\w.+-]+) was not found in the pkg-config search path",
+        r"|Package ([\w.+-]+) was not found in the pkg-config search path"
+        r"|The system library `([^`]+)` required by crate",
         "pkg-config knows no package {0}",
         "Install the development package of the library that has {0}.pc",
     ),
@@ -92,7 +93,7 @@ _RULES: Final = (
         "Install rustc and cargo on this machine",
     ),
     _rule(
-        r"error: no matching package (?:named `([^`]+)` )?found(?=[^$]*directory source)"
+        r"error: no matching package (?:named `([^`]+)` )?found"
         r"|error: failed to select a version for the requirement `([^`]+)`"
         r"|error: the lock file .* needs to be updated but --locked was passed"
         r"|error: cannot update the lock file .* because --locked was passed",

@@ -208,9 +208,14 @@ class Packages:
         """What `do` gives, in an environment that holds all the backend asks for."""
         subject, source = work.subject, work.source
         required = self._required(subject, source, work.effects)
-        arrangement = await self._arrangement(work, await self._rust(work, required))
         asked: tuple[Digest, ...] = ()
+        for each in work.effects.unused:
+            text = f"{each.origin}: {each.setting} has no effect"
+            self.steps.report(Noted(subject, text))
         for _ in range(MOST_ROUNDS):
+            # A backend may tell only when it is asked that it compiles Rust.
+            rust = await self._rust(work, required)
+            arrangement = await self._arrangement(work, rust)
             environment = await self._rooms.environment(subject, required)
             self.plans[subject] = Plan.of_source(
                 work.name, work.release, source, environment.versions, work.content
@@ -266,9 +271,6 @@ class Packages:
         )
 
     async def _arrangement(self, work: Work, rust: RustUse | None) -> Arrangement:
-        for each in work.effects.unused:
-            text = f"{each.origin}: {each.setting} has no effect"
-            self.steps.report(Noted(work.subject, text))
         return await self.steps.in_thread(
             lambda: arrange(
                 work.name,

@@ -171,11 +171,14 @@ class AddFile:
 
     @property
     def value(self) -> Mapping[str, Value]:
-        """As it stands in a derivation."""
+        """As it stands in a derivation; before its content is read, as it was given."""
+        content: dict[str, Value] = {"from": self.source}
+        if self.content or not self.source:
+            content = {"digest": str(blob_digest(self.content))}
         return {
+            **content,
             "action": "file",
             "path": self.path,
-            "digest": str(blob_digest(self.content)),
             "executable": self.executable,
         }
 

@@ -33,6 +33,12 @@ LOGS = [
     ("ERROR: Could not find CMake with version >=3.15\n", "tool CMake"),
     ("No package 'cairo' found\n", "no package cairo"),
     ("Package libpq was not found in the pkg-config search path.\n", "package libpq"),
+    ("The system library `openssl` required by crate `o` was not found.", "openssl"),
+    ("error: no matching package named `leaf` found\n", "Cargo.lock does not fit"),
+    (
+        "error: cannot update the lock file /x because --locked was passed\n",
+        "Cargo.lock",
+    ),
     ("Package 'libffi', required by 'virtual:world', not found\n", "package libffi"),
     (
         "LookupError: setuptools-scm was unable to detect version for /build/src.\n",

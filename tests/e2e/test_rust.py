@@ -276,6 +276,24 @@ def test_without_a_lock_the_remedy_is_told_and_works(
 
 
 @pytest.mark.usefixtures("tool")
+def test_a_backend_may_tell_only_when_it_is_asked_that_it_compiles_rust(
+    place: Place, offer: Offer, index: LocalIndex, rust: Path
+) -> None:
+    leaf = crate("late", "1.0.0")
+    add_registry(index, [leaf])
+    use(place, index, rust)
+    files = {"Cargo.toml": MANIFEST, "Cargo.lock": locked(leaf, source=SOURCE)}
+    offer("asking", asks=["setuptools-rust"], more=files)
+
+    place.realise("asking")
+    place.realise("--refresh", "asking")
+
+    asked = [each.path for each in index.requests if each.path.endswith(".crate")]
+    assert asked == ["/files/late-1.0.0.crate"]
+    assert place.run("check", "asking", "--rounds", "1").code == 0
+
+
+@pytest.mark.usefixtures("tool")
 def test_a_machine_without_rust_is_told_before_anything_is_built(
     place: Place, offer: Offer, index: LocalIndex
 ) -> None:
