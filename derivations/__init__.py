@@ -119,6 +119,7 @@ if TYPE_CHECKING:
     from fromager.derivations.locking.writing import format_lock
     from fromager.derivations.project_requirements import read_project
     from fromager.derivations.realising.again import build_again
+    from fromager.derivations.realising.annotated import as_built
     from fromager.derivations.realising.events import (
         Event,
         LogOutput,
@@ -210,6 +211,7 @@ if TYPE_CHECKING:
     from fromager.derivations.sources.patch_folder import PatchFolder
 
 _HOME = {
+    "realising.annotated": "as_built",
     "building.bubblewrap": "Bubblewrap find_bubblewrap",
     "building.facts": "Facts NoFacts",
     "building.platform": "HostBase Platform host_platform known_platform",
@@ -445,6 +447,7 @@ __all__ = [
     "agreement",
     "all_patches",
     "apply_patch",
+    "as_built",
     "before_patch",
     "build_again",
     "build_closure",

@@ -17,6 +17,7 @@ ENVIRONMENT_RECIPE: Final = "environment/1"
 REQUIRES_RECIPE: Final = "requires/1"
 METADATA_RECIPE: Final = "metadata/1"
 WHEEL_RECIPE: Final = "wheel/1"
+ANNOTATE_RECIPE: Final = "annotate/1"
 PREBUILT_RECIPE: Final = "prebuilt/1"
 
 SANDBOX_VERSION: Final = "fromager-sandbox/1"

@@ -186,8 +186,10 @@ def _realise(
     means = Means.of(wiring, store, request, refresh=refresh)
     base = wiring.known_base(store, means.interpreter)
     memo = Memo(store, means.client)
+    day = str(request.cutoffs.today or "")
     if base is not None and request.is_fixed:
-        known = memo.recall(plan_key(request, wiring.basis(base, means.customisation)))
+        plan = plan_key(request, wiring.basis(base, means.customisation))
+        known = memo.recall(plan, day)
         if known is not None:
             store.touch(wheel.realisation.output for wheel in known.wheels)
             return known
@@ -203,7 +205,9 @@ def _realise(
     if not realised.failures and request.is_fixed:
         base = wiring.base(store, means.interpreter, thorough=False)
         plan = plan_key(request, wiring.basis(base, means.customisation))
-        memo.remember(plan, realised, pages, means.customisation.watched())
+        custom = means.customisation
+        only = day if custom.depends_on_the_day else ""
+        memo.remember(plan, realised, pages, custom.watched(), only)
     return realised
 
 

@@ -70,6 +70,19 @@ class Customisation:
         address = wheels or found.get("index")
         return None if address is None else str(address)
 
+    def min_age(self, name: str) -> int | None:
+        """Days that a project's files must have been on the index; None: not set."""
+        found = [a for a in self.assignments(name, None) if a.setting == "min-age"]
+        if not found:
+            return None
+        self._aged.add(name)
+        return int(str(found[-1].value))
+
+    @property
+    def depends_on_the_day(self) -> bool:
+        """Whether settings that were asked for count days back from today."""
+        return bool(self._aged)
+
     def signature(self) -> tuple[str, ...]:
         """Equal as long as the answers are the same; no settings file is opened."""
         return (
@@ -101,6 +114,10 @@ class Customisation:
 
     @cached_property
     def _read(self) -> set[str]:
+        return set()
+
+    @cached_property
+    def _aged(self) -> set[str]:
         return set()
 
     @cached_property

@@ -179,11 +179,7 @@ def take_wheel(
         digests = normalise(wheels[0], target / wheels[0].name, epoch=epoch)
     except WheelRefused as error:
         raise WheelRefused(subject, error.reason, hint=error.hint) from error
-    return (
-        ("content_sha256", digests.content_sha256),
-        ("raw_sha256", digests.raw_sha256),
-        ("sha256", digests.sha256),
-    )
+    return digests.facts
 
 
 def take_metadata(subject: str, folder: Path) -> bytes:

@@ -16,6 +16,7 @@ from fromager.derivations.derivation import (
     Value,
 )
 from fromager.derivations.versions import (
+    ANNOTATE_RECIPE,
     ENVIRONMENT_RECIPE,
     FETCH_COMMIT_RECIPE,
     FETCH_RECIPE,
@@ -248,6 +249,31 @@ def wheel(
         f"{WHEEL_RECIPE} {build['runner']}",
         inputs=(("environment", environment), ("source", source)),
         options=tuple(sorted({**build, "normalisation": normalisation}.items())),
+    )
+
+
+def annotated(
+    subject: str,
+    wheel: Derivation,
+    filename: str,
+    annotation: Mapping[str, Value],
+    origin: Mapping[str, Value] | None,
+    normalisation: str,
+) -> Derivation:
+    """A wheel that was built and gets something more; `origin` is what its SBOM says
+    that it was made of."""
+    told = annotation["sbom"] is not None
+    return Derivation(
+        Kind.WHEEL,
+        subject,
+        ANNOTATE_RECIPE,
+        inputs=(("wheel", wheel),),
+        options=(
+            ("annotation", annotation),
+            ("filename", filename),
+            ("normalisation", normalisation),
+            ("origin", origin if told else None),
+        ),
     )
 
 

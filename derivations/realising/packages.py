@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from fromager.derivations.errors import BuildCycle, BuildError, SourceError
 from fromager.derivations.realising import instantiate
+from fromager.derivations.realising.annotated import annotated
 from fromager.derivations.realising.arrangement import Arrangement, arrange
 from fromager.derivations.realising.attempt import Attempt, BuiltWheel, Work
 from fromager.derivations.realising.build import (
@@ -107,6 +108,18 @@ class Packages:
                 self._build(subject, name, version, release)
             )
         return await self._wait(needed_by, subject, self._tasks[subject])
+
+    async def finished(
+        self, name: str, version: Version, release: Release
+    ) -> BuiltWheel:
+        """The wheel of a release as it is handed out: with what settings add to it."""
+        built = await self.wheel(name, version, release, None)
+        if release.prebuilt:
+            return built
+        annotation = self.sources.effects(name, version, release).annotation
+        if not annotation:
+            return built
+        return await annotated(self.steps, built, annotation)
 
     async def metadata(
         self, name: str, version: Version, release: Release, needed_by: str | None
@@ -252,8 +265,10 @@ class Packages:
         return (*system.requires, *effects.build_requires)
 
     async def _arrangement(self, work: Work) -> Arrangement:
+        if work.effects.unused:
+            from fromager.derivations.customisation.upstream import without_effect
         for each in work.effects.unused:
-            text = f"{each.origin}: {each.setting} has no effect"
+            text = f"{each.origin}: {without_effect(each)}"
             self.steps.report(Noted(work.subject, text))
         return await self.steps.in_thread(
             lambda: arrange(

@@ -7,8 +7,14 @@ from fromager.derivations.building.scripts import compiler_digest, runner_digest
 from fromager.derivations.derivation import Kind
 
 
-def recipe_of(kind: Kind) -> str | None:
-    """The recipe by which steps of a kind are done again; None if there is none."""
+def recipe_of(kind: Kind, builder: str) -> str | None:
+    """The recipe by which steps of a kind are done again; None if there is none.
+
+    `builder` is the one by which they were done: it tells what is done, too, where a
+    kind is made in several ways.
+    """
+    if builder.startswith(versions.ANNOTATE_RECIPE.partition("/")[0]):
+        return versions.ANNOTATE_RECIPE
     match kind:
         case Kind.FETCH:
             return versions.FETCH_RECIPE
@@ -43,6 +49,7 @@ def recipe_versions() -> tuple[str, ...]:
         versions.REQUIRES_RECIPE,
         versions.METADATA_RECIPE,
         versions.WHEEL_RECIPE,
+        versions.ANNOTATE_RECIPE,
         versions.PREBUILT_RECIPE,
         runner_digest(),
         versions.SANDBOX_VERSION,

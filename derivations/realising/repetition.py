@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
+from fromager.derivations.annotating.annotation import Recorded
+from fromager.derivations.annotating.wheel import annotate
 from fromager.derivations.building.environment import base_files, compose
 from fromager.derivations.building.hooks import HookStatus
 from fromager.derivations.building.sandbox import Launched
@@ -30,7 +32,7 @@ from fromager.derivations.realising.source_recipe import (
     source_facts,
 )
 from fromager.derivations.sources.project import build_system
-from fromager.derivations.versions import NORMALISATION_VERSION
+from fromager.derivations.versions import ANNOTATE_RECIPE, NORMALISATION_VERSION
 from fromager.store import Directory, File, ObjectMissing
 
 if TYPE_CHECKING:
@@ -74,6 +76,8 @@ class Repetition:
                 return self._requires(), ()
             case Kind.METADATA:
                 return self._metadata(), ()
+            case _ if self._step.derivation.builder == ANNOTATE_RECIPE:
+                return self._annotated()
             case _:
                 return self._wheel()
 
@@ -193,6 +197,19 @@ class Repetition:
         out = self._folder / "build" / "out"
         facts = take_wheel(name, Version(version), out, target, epoch=self._epoch)
         return target, facts
+
+    def _annotated(self) -> tuple[Path, Facts]:
+        options = dict(self._step.derivation.options)
+        try:
+            said = Recorded.parse(options.get("annotation"), options.get("origin"))
+        except ValueError as error:
+            raise self._step.refused(str(error)) from error
+        folder = self._folder / "wheel"
+        folder.mkdir()
+        wheel = self._store.place(self._step.input("wheel"))
+        packed = wheel / self._step.text("filename")
+        made = annotate(packed, folder, said.annotation, said.origin)
+        return folder, made.digests.facts
 
     def _metadata(self) -> Path:
         answer = self._answered("metadata")

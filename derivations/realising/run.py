@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -42,6 +42,7 @@ from fromager.derivations.realising.settling import (
 )
 from fromager.derivations.realising.sources import Sources
 from fromager.derivations.realising.tagged import TaggedProjects
+from fromager.derivations.realising.version_files import with_version_files
 from fromager.derivations.resolution.candidate import Metadata
 from fromager.derivations.resolution.request import Prereleases, Request
 
@@ -115,7 +116,7 @@ class Run:
             steps,
             means.client,
             self._adapted,
-            request.cutoffs,
+            replace(request.cutoffs, customised=means.customisation.min_age),
             preferences or NO_PREFERENCES,
         )
         self.resolutions: Resolutions = self._knowledge
@@ -151,9 +152,7 @@ class Run:
                 packages = await self._packages
 
                 async def build(pin: Pin, packages: Packages = packages) -> BuiltWheel:
-                    return await packages.wheel(
-                        pin.name, pin.version, pin.release, None
-                    )
+                    return await packages.finished(pin.name, pin.version, pin.release)
 
                 built = await self._each(resolution, build)
                 self._check_lock(resolution, built)
@@ -272,8 +271,9 @@ class Run:
                 )
 
     def _adapted(self, releases: ProjectReleases, page: ProjectPage) -> ProjectReleases:
-        tags = self._interpreter.tags
-        return with_prebuilt(releases, page, self._means.customisation, tags)
+        tags, customisation = self._interpreter.tags, self._means.customisation
+        counted = with_version_files(releases, page, customisation, tags)
+        return with_prebuilt(counted, page, customisation, tags)
 
     async def _metadata(
         self, name: str, version: Version, release: Release

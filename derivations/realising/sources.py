@@ -130,7 +130,9 @@ class Sources:
     ) -> Step:
         if self.checkouts is None:
             raise SourceError(f"{source}: only indexes are used here")
-        taken, epoch = await self.checkouts.tree(source)
+        taken, epoch = await self.checkouts.tree(
+            with_submodules(source, prepared.effects)
+        )
         derivation = instantiate.source_of_tree(
             subject,
             taken.derivation,
@@ -245,6 +247,22 @@ def within(effects: Effects, source: DirectSource | None) -> Effects:
         return effects
     parts = (source.subdirectory, effects.build_dir)
     return replace(effects, build_dir="/".join(part for part in parts if part))
+
+
+def with_submodules(
+    source: GitSource | FolderSource, effects: Effects
+) -> GitSource | FolderSource:
+    """The source with the submodules that settings name, if they do.
+
+    Those that a requirement names itself count more.
+    """
+    if (
+        isinstance(source, FolderSource)
+        or not effects.changes_submodules
+        or source.submodules is not None
+    ):
+        return source
+    return replace(source, submodules=effects.submodules)
 
 
 def _object_name(subject: str) -> str:

@@ -93,7 +93,7 @@ def test_what_is_wrong_or_of_no_use_is_found(furnished: Place) -> None:
         overrides__patches__a__4_dot_patch="no patch\n",
         overrides__patches__a__deep__er__5_dot_patch=PATCH,
         overrides__patches__empty__readme="",
-        overrides__settings_dot_yaml="changelog: {cpu: [x]}\n",
+        overrides__settings_dot_yaml="packages: {x: {}}\n",
     )
 
     alone = furnished.run("lint")
@@ -106,7 +106,7 @@ def test_what_is_wrong_or_of_no_use_is_found(furnished: Place) -> None:
         "a/4.patch: error: it is no patch",
         "er/5.patch: warning: it lies too deep",
         "empty: warning: empty holds no patch",
-        "settings.yaml:1: warning: changelog has no effect",
+        "settings.yaml:1: warning: packages has no effect",
     ):
         assert said in alone.out
     texts = [row["text"] for row in among.json["findings"]]
