@@ -117,6 +117,9 @@ if TYPE_CHECKING:
     from fromager.derivations.locking.lock import Lock, LockedPlatform, LockedRequest
     from fromager.derivations.locking.reading import parse_lock
     from fromager.derivations.locking.writing import format_lock
+    from fromager.derivations.plugins.broken import PluginBroken, PluginFailed
+    from fromager.derivations.plugins.entry_points import EntryPoint, find_entry_points
+    from fromager.derivations.plugins.plugins import Plugins
     from fromager.derivations.project_requirements import read_project
     from fromager.derivations.realising.again import build_again
     from fromager.derivations.realising.annotated import as_built
@@ -211,6 +214,9 @@ if TYPE_CHECKING:
     from fromager.derivations.sources.patch_folder import PatchFolder
 
 _HOME = {
+    "plugins.broken": "PluginBroken PluginFailed",
+    "plugins.entry_points": "EntryPoint find_entry_points",
+    "plugins.plugins": "Plugins",
     "realising.annotated": "as_built",
     "building.bubblewrap": "Bubblewrap find_bubblewrap",
     "building.facts": "Facts NoFacts",
@@ -335,6 +341,7 @@ __all__ = [
     "DerivationError",
     "Difference",
     "Effects",
+    "EntryPoint",
     "EnvelopeSigner",
     "Event",
     "Explanation",
@@ -378,6 +385,9 @@ __all__ = [
     "PlaceMeans",
     "Planned",
     "Platform",
+    "PluginBroken",
+    "PluginFailed",
+    "Plugins",
     "Policy",
     "PrebuiltRefused",
     "Preferences",
@@ -462,6 +472,7 @@ __all__ = [
     "exact_pins",
     "examine",
     "find_bubblewrap",
+    "find_entry_points",
     "find_http_settings",
     "find_indexes",
     "find_offer",

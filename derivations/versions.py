@@ -18,6 +18,8 @@ REQUIRES_RECIPE: Final = "requires/1"
 METADATA_RECIPE: Final = "metadata/1"
 WHEEL_RECIPE: Final = "wheel/1"
 ANNOTATE_RECIPE: Final = "annotate/1"
+PLUGIN_SOURCE_RECIPE: Final = "plugin-source/1"
+PLUGIN_REQUIRES_RECIPE: Final = "plugin-requires/1"
 PREBUILT_RECIPE: Final = "prebuilt/1"
 
 SANDBOX_VERSION: Final = "fromager-sandbox/1"

@@ -73,6 +73,9 @@ PURE: Final = (
     "derivations/realising/lock_making.py",
     "derivations/realising/preferences.py",
     "derivations/realising/request.py",
+    "derivations/plugins/broken.py",
+    "derivations/plugins/plugins.py",
+    "derivations/plugins/protocol.py",
     "derivations/project_requirements.py",
     "derivations/requirement.py",
     "derivations/requirement_lines.py",
@@ -121,6 +124,10 @@ SCRIPTS: Final = (
     "derivations/building/inspection.py",
     "derivations/building/runner.py",
     "derivations/checking/observer.py",
+    "derivations/plugins/caller.py",
+    "derivations/plugins/stand_in.py",
+    "derivations/plugins/upstream_modules.py",
+    "derivations/plugins/upstream_resolver.py",
 )
 """Run by other interpreters, from 3.9 on, with nothing but their own library."""
 

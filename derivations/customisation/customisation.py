@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from fromager.derivations.customisation.effects import Effects
     from fromager.derivations.customisation.rules import Assignment, Rule
+    from fromager.derivations.plugins.plugins import Plugins
+    from fromager.derivations.plugins.use import Override
     from fromager.derivations.sources.edits import AddFile
 
 NOWHERE = Circumstances("", "", {})
@@ -31,6 +33,8 @@ class Customisation:
     around: Circumstances = NOWHERE
     host: Mapping[str, str] = field(default_factory=dict)
     """Variables of the caller that templates may name."""
+    plugins: Plugins | None = None
+    """Overrides in code; None where there are none."""
 
     def effects(self, name: str, version: Version) -> Effects:
         """What is done otherwise for one version; `name` is normalised.
@@ -44,12 +48,35 @@ class Customisation:
         if (name, version) not in known:
             patches = self.patches.find(name, version, self.around.variant)
             found = self.assignments(name, version)
-            known[name, version] = (
+            effects = (
                 effects_of(found, patches, name, version, self._beside, self.host)
                 if found or patches
                 else NO_EFFECTS
             )
+            override = self.override(name, version)
+            if override is not None:
+                effects = replace(effects, override=override)
+            known[name, version] = effects
         return known[name, version]
+
+    def override(self, name: str, version: Version | None) -> Override | None:
+        """What code overrides for a package; None if there is no plugin for it.
+
+        Raises:
+            PluginBroken: the plugin cannot be used.
+        """
+        plugin = None if self.plugins is None else self.plugins.of(name)
+        if plugin is None:
+            return None
+        from fromager.derivations.plugins.use import Override
+
+        remarks = {
+            a.key: str(a.value)
+            for a in self.assignments(name, version)
+            if a.setting == "annotations"
+        }
+        self._read.update(plugin.code.places)
+        return Override(plugin, version, self.around.variant, remarks)
 
     def assignments(self, name: str, version: Version | None) -> tuple[Assignment, ...]:
         """The settings in force, each with where it was given."""
@@ -90,6 +117,7 @@ class Customisation:
             *(f"{name}={value}" for name, value in sorted(self.host.items())),
             *(":".join(map(str, row)) for row in self.patches.signature()),
             *self.overrides.signature(),
+            *(() if self.plugins is None else self.plugins.signature),
         )
 
     def watched(self) -> frozenset[str]:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from packaging.version import Version
 
     from fromager.derivations.customisation.rules import Assignment
+    from fromager.derivations.plugins.use import Override
     from fromager.derivations.sources.patch_folder import Patch
 
 
@@ -71,13 +72,18 @@ class Effects:
     changes_submodules: bool = False
     submodules: tuple[str, ...] | None = None
     """Those that are taken along from git, None for all; if that is changed."""
+    override: Override | None = None
+    """What code overrides, where there is a plugin for the package."""
     unused: tuple[Assignment, ...] = ()
     """What was set and has no effect here."""
 
     @property
     def has_own_source(self) -> bool:
         """Whether its source is not the file that the index has."""
-        return self.download_url is not None
+        return self.download_url is not None or (
+            self.override is not None
+            and self.override.plugin.overrides("download_source")
+        )
 
     def in_project(self, name: str) -> str:
         """Where a file of the project lies in the source tree."""

@@ -11,6 +11,7 @@ from fromager.derivations.building.machine_view import MachineView
 from fromager.derivations.building.sandbox import keyed_environment, unkeyed_environment
 from fromager.derivations.building.system_needs import check_needs, check_openings
 from fromager.derivations.customisation.templates import InvalidTemplate, expand
+from fromager.derivations.plugins.protocol import Stage
 from fromager.derivations.realising import instantiate
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from fromager.derivations.building.facts import Facts
     from fromager.derivations.customisation.effects import Effects
     from fromager.derivations.derivation import Value
+    from fromager.derivations.plugins.use import PluginUse
     from fromager.derivations.realising.backend import BackendCall
+    from fromager.derivations.realising.steps import Step
     from fromager.derivations.realising.target import BuildPolicy, Target
 
 SOURCE_FOLDER: Final = "/build/src"
@@ -47,10 +50,20 @@ class Arrangement:
     cores: int
     jobs: int
     timeout: float | None
+    plugin: Step | None = None
+    """The code of a plugin that has a say in the build."""
+
+    @property
+    def use(self) -> PluginUse | None:
+        """How that plugin is used."""
+        override = self.effects.override
+        return None if override is None else override.use(Stage.BUILD)
 
     def options(self, target: Target, runner: str) -> Mapping[str, Value]:
         """What the key of every step that runs the backend covers."""
         more: dict[str, Value] = {}
+        if (use := self.use) is not None:
+            more["plugin"] = use.value
         if self.late:
             more["late_variables"] = dict(self.late)
         if self.system:
@@ -101,6 +114,8 @@ class Arrangement:
             programs=self.programs,
             openings=self.effects.openings,
             jobs=self.jobs,
+            plugin=self.use,
+            plugin_code=None if self.plugin is None else self.plugin.output,
         )
 
     def limit(self, policy: BuildPolicy) -> BuildPolicy:

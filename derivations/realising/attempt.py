@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from packaging.version import Version
 
     from fromager.derivations.customisation.effects import Effects
+    from fromager.derivations.derivation import Derivation
     from fromager.derivations.realising.arrangement import Arrangement
     from fromager.derivations.realising.build_environments import BuildEnvironment
     from fromager.derivations.realising.steps import Step
@@ -57,4 +58,12 @@ class Attempt:
     @property
     def inputs(self) -> tuple[Step, ...]:
         """The steps whose outputs a build is given."""
-        return (self.source, self.environment.step)
+        plugin = self.arrangement.plugin
+        more = () if plugin is None else (plugin,)
+        return (self.source, self.environment.step, *more)
+
+    @property
+    def plugin(self) -> Derivation | None:
+        """The code of a plugin that has a say in the build."""
+        plugin = self.arrangement.plugin
+        return None if plugin is None else plugin.derivation

@@ -247,7 +247,9 @@ class BuildPlace:
         if steps.known(build.question.key) is not None:
             return
         made = self._answer(transaction, build, answer)
-        inputs = (build.source, build.environment)
+        plugin = build.arrangement.plugin
+        more = () if plugin is None else (plugin,)
+        inputs = (build.source, build.environment, *more)
         steps.claim(transaction, build.question, inputs, made, started)
 
     def _wheel(

@@ -23,6 +23,8 @@ from fromager.derivations.versions import (
     LAYOUT_RECIPE,
     METADATA_RECIPE,
     PATCH_SET_RECIPE,
+    PLUGIN_REQUIRES_RECIPE,
+    PLUGIN_SOURCE_RECIPE,
     PREBUILT_RECIPE,
     REQUIRES_RECIPE,
     SOURCE_RECIPE,
@@ -134,6 +136,38 @@ def source_of_tree(
     )
 
 
+def overridden_source(
+    subject: str, inputs: Mapping[str, Derivation], options: Mapping[str, Value]
+) -> Derivation:
+    """A source as a plugin prepares it, from one that was prepared as usual."""
+    return Derivation(
+        Kind.SOURCE,
+        subject,
+        PLUGIN_SOURCE_RECIPE,
+        inputs=tuple(sorted(inputs.items())),
+        options=tuple(sorted(options.items())),
+    )
+
+
+def overridden_requires(
+    subject: str,
+    source: Derivation,
+    environment: Derivation,
+    plugin: Derivation,
+    build: Mapping[str, Value],
+    function: str,
+) -> Derivation:
+    """What a plugin says that an environment must hold, as a JSON list."""
+    inputs = {"environment": environment, "plugin": plugin, "source": source}
+    return Derivation(
+        Kind.REQUIRES,
+        subject,
+        PLUGIN_REQUIRES_RECIPE,
+        inputs=tuple(inputs.items()),
+        options=tuple(sorted({**build, "hook": function}.items())),
+    )
+
+
 def layout(
     subject: str,
     wheel: Derivation,
@@ -193,13 +227,14 @@ def requires(
     source: Derivation,
     environment: Derivation,
     build: Mapping[str, Value],
+    plugin: Derivation | None = None,
 ) -> Derivation:
     """What a backend says that it needs to build a wheel, as a JSON list."""
     return Derivation(
         Kind.REQUIRES,
         subject,
         f"{REQUIRES_RECIPE} {build['runner']}",
-        inputs=(("environment", environment), ("source", source)),
+        inputs=_build_inputs(source, environment, plugin),
         options=tuple(sorted({**build, "hook": _QUESTION}.items())),
     )
 
@@ -222,13 +257,14 @@ def metadata(
     source: Derivation,
     environment: Derivation,
     build: Mapping[str, Value],
+    plugin: Derivation | None = None,
 ) -> Derivation:
     """The core metadata that a wheel would have, as its backend says."""
     return Derivation(
         Kind.METADATA,
         subject,
         f"{METADATA_RECIPE} {build['runner']}",
-        inputs=(("environment", environment), ("source", source)),
+        inputs=_build_inputs(source, environment, plugin),
         options=tuple(sorted(build.items())),
     )
 
@@ -239,6 +275,7 @@ def wheel(
     environment: Derivation,
     build: Mapping[str, Value],
     normalisation: str,
+    plugin: Derivation | None = None,
 ) -> Derivation:
     """A wheel. The backend is asked for its requirements first, in the same process:
     what asking leaves behind is part of the recipe, whether or not the answer was
@@ -247,7 +284,7 @@ def wheel(
         Kind.WHEEL,
         subject,
         f"{WHEEL_RECIPE} {build['runner']}",
-        inputs=(("environment", environment), ("source", source)),
+        inputs=_build_inputs(source, environment, plugin),
         options=tuple(sorted({**build, "normalisation": normalisation}.items())),
     )
 
@@ -313,6 +350,14 @@ def build_options(
         "sandbox": sandbox,
         "variables": dict(variables),
     }
+
+
+def _build_inputs(
+    source: Derivation, environment: Derivation, plugin: Derivation | None
+) -> tuple[tuple[str, Derivation], ...]:
+    """What a backend is run on; with a plugin, if one has a say in that."""
+    code = () if plugin is None else (("plugin", plugin),)
+    return (("environment", environment), *code, ("source", source))
 
 
 def object_name(text: str) -> str:

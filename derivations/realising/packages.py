@@ -13,11 +13,11 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from fromager.derivations.errors import BuildCycle, BuildError, SourceError
+from fromager.derivations.errors import BuildCycle, BuildError
 from fromager.derivations.realising import instantiate
 from fromager.derivations.realising.annotated import annotated
-from fromager.derivations.realising.arrangement import Arrangement, arrange
 from fromager.derivations.realising.attempt import Attempt, BuiltWheel, Work
+from fromager.derivations.realising.beginnings import Beginnings
 from fromager.derivations.realising.build import (
     AnyRun,
     BuildPlace,
@@ -35,7 +35,6 @@ from fromager.derivations.realising.prebuilt import Prebuilt
 from fromager.derivations.realising.steps import Postponed, Step, Steps
 from fromager.derivations.realising.wheel_file import wheel_file, wheel_metadata
 from fromager.derivations.resolution.candidate import Metadata
-from fromager.derivations.sources.project import build_system
 from fromager.derivations.versions import NORMALISATION_VERSION
 
 if TYPE_CHECKING:
@@ -87,6 +86,9 @@ class Packages:
             self.policy,
             self.steps.report,
             self.steps.stop,
+        )
+        self.beginnings = Beginnings(
+            self.steps, self.sources, self.environments, self.target, self.policy
         )
         self._rooms = BuildEnvironments(
             self.environments, self.resolutions, self.target, self.policy, self
@@ -151,7 +153,9 @@ class Packages:
             return
         source = await self.sources.tree(name, version, release)
         effects = self.sources.effects(name, version, release)
-        await self._rooms.environment(subject, self._required(subject, source, effects))
+        work = Work(subject, name, release, source, effects)
+        required = await self.beginnings.required(work)
+        await self._rooms.environment(subject, required)
 
     async def describe(
         self, subject: str, source: Step, release: Release, effects: Effects
@@ -215,8 +219,8 @@ class Packages:
     ) -> T:
         """What `do` gives, in an environment that holds all the backend asks for."""
         subject, source = work.subject, work.source
-        required = self._required(subject, source, work.effects)
-        arrangement = await self._arrangement(work)
+        arrangement = await self.beginnings.arrangement(work)
+        required = await self.beginnings.required(work, arrangement)
         asked: tuple[Digest, ...] = ()
         for _ in range(MOST_ROUNDS):
             environment = await self._rooms.environment(subject, required)
@@ -248,41 +252,6 @@ class Packages:
         step = await Prebuilt(self.steps).wheel(name, version, release, file)
         return await self._finished(name, version, step)
 
-    def _required(
-        self, subject: str, source: Step, effects: Effects
-    ) -> tuple[str, ...]:
-        """What the first environment of a build must hold."""
-        if effects.build_dir and not self.sources.has_folder(source, effects.build_dir):
-            text = f"{subject}: its source has no folder {effects.build_dir}"
-            raise SourceError(text, hint="Correct the setting `build-dir`")
-        try:
-            system = build_system(
-                self.sources.member(source, effects.in_project("pyproject.toml"))
-            )
-        except SourceError as error:
-            text = f"{subject}: {error}"
-            raise SourceError(text, hint=error.hint) from error
-        return (*system.requires, *effects.build_requires)
-
-    async def _arrangement(self, work: Work) -> Arrangement:
-        if work.effects.unused:
-            from fromager.derivations.customisation.upstream import without_effect
-        for each in work.effects.unused:
-            text = f"{each.origin}: {without_effect(each)}"
-            self.steps.report(Noted(work.subject, text))
-        return await self.steps.in_thread(
-            lambda: arrange(
-                work.name,
-                work.release.version,
-                int(work.source.realisation.fact("epoch") or 0),
-                work.effects,
-                self.target,
-                self.policy,
-                self.steps.store,
-                work.release.variables,
-            )
-        )
-
     async def _remembered_answer(self, attempt: Attempt) -> tuple[str, ...] | None:
         """What the backend answered before in this environment, if it was asked."""
         question = self._question(attempt)
@@ -300,6 +269,7 @@ class Packages:
             attempt.source.derivation,
             attempt.environment.step.derivation,
             attempt.arrangement.options(self.target, self._place.runner),
+            plugin=attempt.plugin,
         )
 
     async def _asked(self, attempt: Attempt, accepted: tuple[str, ...]) -> None:
@@ -330,6 +300,7 @@ class Packages:
             attempt.environment.step.derivation,
             attempt.arrangement.options(self.target, self._place.runner),
             NORMALISATION_VERSION,
+            attempt.plugin,
         )
         build = WheelBuild(
             attempt.subject,
@@ -353,6 +324,7 @@ class Packages:
             attempt.source.derivation,
             attempt.environment.step.derivation,
             attempt.arrangement.options(self.target, self._place.runner),
+            plugin=attempt.plugin,
         )
         run = MetadataRun(
             attempt.subject,

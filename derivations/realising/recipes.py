@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from fromager.derivations import versions
 from fromager.derivations.building.scripts import compiler_digest, runner_digest
 from fromager.derivations.derivation import Kind
+from fromager.derivations.plugins.scripts import caller_digest
+
+_OTHERWISE: Final = (
+    versions.ANNOTATE_RECIPE,
+    versions.PLUGIN_SOURCE_RECIPE,
+    versions.PLUGIN_REQUIRES_RECIPE,
+)
+"""Recipes of which a kind's usual one is another."""
 
 
 def recipe_of(kind: Kind, builder: str) -> str | None:
@@ -13,8 +23,9 @@ def recipe_of(kind: Kind, builder: str) -> str | None:
     `builder` is the one by which they were done: it tells what is done, too, where a
     kind is made in several ways.
     """
-    if builder.startswith(versions.ANNOTATE_RECIPE.partition("/")[0]):
-        return versions.ANNOTATE_RECIPE
+    for recipe in _OTHERWISE:
+        if builder.partition("/")[0] == recipe.partition("/")[0]:
+            return recipe
     match kind:
         case Kind.FETCH:
             return versions.FETCH_RECIPE
@@ -50,6 +61,9 @@ def recipe_versions() -> tuple[str, ...]:
         versions.METADATA_RECIPE,
         versions.WHEEL_RECIPE,
         versions.ANNOTATE_RECIPE,
+        versions.PLUGIN_SOURCE_RECIPE,
+        versions.PLUGIN_REQUIRES_RECIPE,
+        caller_digest(),
         versions.PREBUILT_RECIPE,
         runner_digest(),
         versions.SANDBOX_VERSION,

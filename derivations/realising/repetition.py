@@ -10,7 +10,7 @@ from fromager.derivations.annotating.annotation import Recorded
 from fromager.derivations.annotating.wheel import annotate
 from fromager.derivations.building.environment import base_files, compose
 from fromager.derivations.building.hooks import HookStatus
-from fromager.derivations.building.sandbox import Launched
+from fromager.derivations.building.sandbox import Launched, keyed_environment
 from fromager.derivations.derivation import Kind
 from fromager.derivations.errors import BuildError, InputError, InputGone, SourceError
 from fromager.derivations.realising import fetched
@@ -22,8 +22,20 @@ from fromager.derivations.realising.backend import (
 )
 from fromager.derivations.realising.build import BuildLog, last_lines
 from fromager.derivations.realising.environments import base_tree, lay_out, layout_tree
+from fromager.derivations.realising.overriding import (
+    PREPARE,
+    SYSTEM,
+    Call,
+    Setting,
+    call_plugin,
+    prepared_root,
+)
 from fromager.derivations.realising.recorded import RecordedStep, parse_digest
-from fromager.derivations.realising.recorded_call import build_dir_of, recorded_call
+from fromager.derivations.realising.recorded_call import (
+    build_dir_of,
+    plugin_of,
+    recorded_call,
+)
 from fromager.derivations.realising.source_recipe import (
     DROPPED,
     prepare_source,
@@ -32,13 +44,19 @@ from fromager.derivations.realising.source_recipe import (
     source_facts,
 )
 from fromager.derivations.sources.project import build_system
-from fromager.derivations.versions import ANNOTATE_RECIPE, NORMALISATION_VERSION
+from fromager.derivations.versions import (
+    ANNOTATE_RECIPE,
+    NORMALISATION_VERSION,
+    PLUGIN_REQUIRES_RECIPE,
+    PLUGIN_SOURCE_RECIPE,
+)
 from fromager.store import Directory, File, ObjectMissing
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from fromager.derivations.building.hooks import HookAnswer, Operation
+    from fromager.derivations.building.hooks import HookAnswer, HookPlace, Operation
     from fromager.derivations.realising.rebuilding import Conditions, RebuildMeans
     from fromager.derivations.realising.target import Target
 
@@ -66,12 +84,18 @@ class Repetition:
                 return self._fetch(), ()
             case Kind.PATCH_SET:
                 return self._patch_set(), ()
+            case Kind.SOURCE if self._step.derivation.builder == PLUGIN_SOURCE_RECIPE:
+                return self._overridden_source()
             case Kind.SOURCE:
                 return self._source()
             case Kind.LAYOUT:
                 return self._layout(), ()
             case Kind.ENVIRONMENT:
                 return self._environment(), ()
+            case Kind.REQUIRES if (
+                self._step.derivation.builder == PLUGIN_REQUIRES_RECIPE
+            ):
+                return self._overridden_requires(), ()
             case Kind.REQUIRES:
                 return self._requires(), ()
             case Kind.METADATA:
@@ -144,6 +168,47 @@ class Repetition:
             archive / self._step.text("filename"), folder, recipe, limits
         )
         return prepared.root, source_facts(prepared.newest)
+
+    def _overridden_source(self) -> tuple[Path, Facts]:
+        epoch = int(str(self._step.derivation.option("epoch")))
+        filename = self._step.derivation.option("filename")
+        archive = None
+        if isinstance(filename, str):
+            archive = self._store.place(self._step.input("archive")) / filename
+        variables = keyed_environment(epoch, {})
+        call = self._plugin_call(epoch, self._step.text("build_dir"), variables)
+        found, place = self._called(replace(call, archive=archive), PREPARE)
+        return prepared_root(call, found, place), source_facts(epoch)
+
+    def _overridden_requires(self) -> Path:
+        variables = self._step.texts("variables")
+        call = self._plugin_call(self._epoch, build_dir_of(self._step), variables)
+        found, _ = self._called(call, SYSTEM)
+        path = self._folder / "requires.json"
+        path.write_bytes(json.dumps(found).encode())
+        return path
+
+    def _plugin_call(
+        self, epoch: int, build_dir: str, variables: Mapping[str, str]
+    ) -> Call:
+        use = plugin_of(self._step)
+        if use is None:
+            raise self._step.refused("its derivation does not tell its plugin")
+        code, environment, source = (
+            self._step.input(role) for role in ("plugin", "environment", "source")
+        )
+        return Call(use, code, environment, source, epoch, build_dir, variables)
+
+    def _called(self, call: Call, function: str) -> tuple[object, HookPlace]:
+        target, means = self._target(), self._means
+        platform = str(target.base.platform.digest)
+        self._compare("platform", self._step.text("platform"), platform)
+        setting = Setting(self._store, target, means.policy, means.stop)
+        log = BuildLog(self._folder / "log", self._step.subject, means.report)
+        try:
+            return call_plugin(setting, call, function, self._folder / "build", log)
+        finally:
+            log.close()
 
     def _layout(self) -> Path:
         target = self._target()

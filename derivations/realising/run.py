@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from fromager.derivations.index.client import IndexClient
     from fromager.derivations.index.page import ProjectPage
     from fromager.derivations.interpreter import Interpreter
+    from fromager.derivations.realising.overriding import Workshop
     from fromager.derivations.realising.preferences import Preferences
     from fromager.derivations.realising.request import RealiseRequest
     from fromager.derivations.realising.resolutions import Resolutions
@@ -134,6 +135,7 @@ class Run:
             means.limits,
             self._checkouts,
             means.refresh,
+            self._workshop,
         )
         self._given: tuple[GivenRequirement, ...] = request.requirements
         self._fixed: frozenset[str] = frozenset()
@@ -200,6 +202,9 @@ class Run:
             target,
             self._means.policy,
         )
+
+    async def _workshop(self) -> Workshop:
+        return (await self._packages).beginnings
 
     def _tell_what_is_left_out(self) -> None:
         rows = [(str(g.requirement), g.requirement.marker) for g in self._given]

@@ -9,6 +9,7 @@ from fromager.derivations.errors import SourceError
 from fromager.derivations.realising import instantiate
 from fromager.derivations.realising.downloads import downloaded_from
 from fromager.derivations.realising.events import Noted
+from fromager.derivations.realising.overriding import PREPARE, OverriddenSteps
 from fromager.derivations.realising.preparation import Preparation, Preparations
 from fromager.derivations.realising.source_recipe import (
     prepare_source,
@@ -23,6 +24,7 @@ from fromager.derivations.sources.sink import TreeSink
 from fromager.store import Directory, File
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from packaging.version import Version
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from fromager.derivations.derivation import ResolvedDerivation
     from fromager.derivations.index.client import IndexClient
     from fromager.derivations.realising.checkouts import Checkouts
+    from fromager.derivations.realising.overriding import Workshop
     from fromager.derivations.resolution.candidate import Release
     from fromager.derivations.sources.direct import DirectSource, GitSource
     from fromager.derivations.sources.members import Limits
@@ -58,6 +61,8 @@ class Sources:
     """Takes what is no archive; None where only indexes are used."""
     refresh: bool = False
     """Whether files that were trusted at first sight are looked at anew."""
+    workshop: Callable[[], Awaitable[Workshop]] | None = None
+    """Where plugins are called; None where none are."""
 
     def effects(self, name: str, version: Version, release: Release) -> Effects:
         """What is done otherwise for a release, and where its project lies."""
@@ -90,7 +95,33 @@ class Sources:
             release = downloaded_from(release, name, effects)
         preparations = Preparations(self.steps, self._file)
         prepared = await preparations.of(name, version, effects)
-        return await self.prepared(f"{name}=={version}", release, prepared)
+        subject = f"{name}=={version}"
+        source = await self.prepared(subject, release, prepared)
+        return await self._overridden(subject, release, effects, source)
+
+    async def _overridden(
+        self, subject: str, release: Release, effects: Effects, source: Step
+    ) -> Step:
+        """The source as a plugin prepares it, if one does."""
+        override = effects.override
+        if (
+            override is None
+            or self.workshop is None
+            or not override.plugin.overrides(PREPARE)
+        ):
+            return source
+        archive = None
+        if release.source is None or isinstance(release.source, ArchiveSource):
+            archive = await self.archive(release)
+        return await OverriddenSteps(self.steps).source(
+            subject,
+            override,
+            source,
+            archive,
+            release.filename,
+            effects.build_dir,
+            await self.workshop(),
+        )
 
     async def prepared(
         self, subject: str, release: Release, prepared: Preparation
