@@ -42,7 +42,6 @@ if TYPE_CHECKING:
         Overrides,
         PatchFolder,
         Platform,
-        Plugins,
         RealiseRequest,
         RebuildMeans,
         Reporter,
@@ -319,12 +318,8 @@ class Wiring:
             interpreter.marker_environment if interpreter else {},
         )
         host = {n: self.environ[n] for n in declared if n in self.environ}
-        return Customisation(self.overrides, self.patches, around, host, self.plugins)
-
-    @cached_property
-    def plugins(self) -> Plugins | None:
-        """The plugins that are installed beside this program."""
-        return installed_plugins(self.environ)
+        code = (installed_plugins(), tuple(sys.path), self.environ)
+        return Customisation(self.overrides, self.patches, around, host, *code)
 
     def routed(
         self, client: HttpIndexClient, customisation: Customisation

@@ -118,7 +118,12 @@ if TYPE_CHECKING:
     from fromager.derivations.locking.reading import parse_lock
     from fromager.derivations.locking.writing import format_lock
     from fromager.derivations.plugins.broken import PluginBroken, PluginFailed
-    from fromager.derivations.plugins.entry_points import EntryPoint, find_entry_points
+    from fromager.derivations.plugins.entry_points import (
+        COMMAND_GROUP,
+        EntryPoint,
+        find_entry_points,
+    )
+    from fromager.derivations.plugins.linting import PluginLint
     from fromager.derivations.plugins.plugins import Plugins
     from fromager.derivations.project_requirements import read_project
     from fromager.derivations.realising.again import build_again
@@ -214,8 +219,9 @@ if TYPE_CHECKING:
     from fromager.derivations.sources.patch_folder import PatchFolder
 
 _HOME = {
+    "plugins.linting": "PluginLint",
     "plugins.broken": "PluginBroken PluginFailed",
-    "plugins.entry_points": "EntryPoint find_entry_points",
+    "plugins.entry_points": "COMMAND_GROUP EntryPoint find_entry_points",
     "plugins.plugins": "Plugins",
     "realising.annotated": "as_built",
     "building.bubblewrap": "Bubblewrap find_bubblewrap",
@@ -316,6 +322,7 @@ _HOME = {
 _MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
 
 __all__ = [
+    "COMMAND_GROUP",
     "EXPLANATIONS",
     "Assignment",
     "Belief",
@@ -387,6 +394,7 @@ __all__ = [
     "Platform",
     "PluginBroken",
     "PluginFailed",
+    "PluginLint",
     "Plugins",
     "Policy",
     "PrebuiltRefused",

@@ -202,7 +202,8 @@ def _realise(
             realised, pages = realiser.realise(request, steps)
     finally:
         end_progress(wiring.report)
-    if not realised.failures and request.is_fixed:
+    settled = request.is_fixed and not means.customisation.may_change
+    if not realised.failures and settled:
         base = wiring.base(store, means.interpreter, thorough=False)
         plan = plan_key(request, wiring.basis(base, means.customisation))
         custom = means.customisation

@@ -11,7 +11,7 @@ from fromager.derivations.customisation.rules import Circumstances, precedence, 
 from fromager.derivations.sources.patch_folder import PatchFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from packaging.version import Version
 
@@ -35,6 +35,10 @@ class Customisation:
     """Variables of the caller that templates may name."""
     plugins: Plugins | None = None
     """Overrides in code; None where there are none."""
+    paths: tuple[str, ...] = ()
+    """Where modules of code that runs on this machine are looked for."""
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """Variables of that code."""
 
     def effects(self, name: str, version: Version) -> Effects:
         """What is done otherwise for one version; `name` is normalised.
@@ -92,10 +96,25 @@ class Customisation:
 
     def index(self, name: str) -> str | None:
         """The only index that is asked for a project; None for those configured."""
+        if name in self._indexes:
+            return self._indexes[name]
         found = {a.setting: a.value for a in self.assignments(name, None)}
         wheels = found.get("prebuilt-index") if found.get("prebuilt") else None
         address = wheels or found.get("index")
         return None if address is None else str(address)
+
+    def use_index(self, name: str, address: str) -> None:
+        """Ask this index for a project from now on, since its plugin says so."""
+        self._indexes[name] = address
+
+    def ask_anew(self) -> None:
+        """Remember that code was asked which may answer otherwise the next time."""
+        self._aged.add("")
+
+    @property
+    def may_change(self) -> bool:
+        """Whether code was asked that may answer otherwise the next time."""
+        return "" in self._aged
 
     def min_age(self, name: str) -> int | None:
         """Days that a project's files must have been on the index; None: not set."""
@@ -108,7 +127,7 @@ class Customisation:
     @property
     def depends_on_the_day(self) -> bool:
         """Whether settings that were asked for count days back from today."""
-        return bool(self._aged)
+        return bool(self._aged - {""})
 
     def signature(self) -> tuple[str, ...]:
         """Equal as long as the answers are the same; no settings file is opened."""
@@ -131,6 +150,10 @@ class Customisation:
                 found |= set(need.places)
         return frozenset(found)
 
+    def watch(self, paths: Iterable[str]) -> None:
+        """Let what was asked for rest on these files, too."""
+        self._read.update(paths)
+
     def _beside(self, edit: AddFile) -> bytes:
         path, content = self.overrides.beside(edit.origin, edit.source)
         self._read.add(str(path))
@@ -143,6 +166,10 @@ class Customisation:
     @cached_property
     def _read(self) -> set[str]:
         return set()
+
+    @cached_property
+    def _indexes(self) -> dict[str, str]:
+        return {}
 
     @cached_property
     def _aged(self) -> set[str]:

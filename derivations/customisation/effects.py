@@ -69,6 +69,8 @@ class Effects:
     timeout: int | None = None
     annotation: Annotation = NOTHING
     """What the wheel gets once it is built."""
+    build_tag_hook: str = ""
+    """`module:function` of code that adds to the build tag; empty if there is none."""
     changes_submodules: bool = False
     submodules: tuple[str, ...] | None = None
     """Those that are taken along from git, None for all; if that is changed."""
@@ -137,6 +139,7 @@ def effects_of(
         exclusive=bool(found.last("exclusive", False)),
         timeout=found.last("timeout", None),
         annotation=_annotation(found),
+        build_tag_hook=str(found.last("build-tag-hook", "")),
         changes_submodules=found.assignment("submodules") is not None,
         submodules=found.last("submodules", None),
         unused=tuple(a for a in assignments if a.setting not in SETTINGS),

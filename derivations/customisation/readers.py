@@ -188,6 +188,15 @@ def package_url(node: Node) -> str:
     return given
 
 
+def object_path(node: Node) -> str:
+    """Where something is in a module: `module:function`."""
+    given = text(node)
+    name = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
+    if re.fullmatch(f"{name}:{name}", given, re.ASCII) is None:
+        raise SettingsError(node.origin, f"{given!r} is no module:function")
+    return given
+
+
 def sha256(node: Node) -> str:
     """A SHA-256 in hex."""
     found = _SHA256.fullmatch(text(node).lower())

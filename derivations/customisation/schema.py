@@ -279,6 +279,14 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             forms.many(readers.text),
         ),
         Setting(
+            "build-tag-hook",
+            "module:function",
+            "code that adds to the wheel's build tag, where it has one",
+            _C.REPLACE,
+            _K.FINISH,
+            forms.one(readers.object_path),
+        ),
+        Setting(
             "requires-external",
             _LIST,
             "what the wheel needs of a system: Requires-External of its METADATA",

@@ -71,6 +71,7 @@ def _nullable(read: Callable[[Node], object]) -> Callable[[Node], object]:
 _CHANGELOG: Final = "changelog"
 _SBOM: Final = "sbom"
 _VARIANTS: Final = "variants"
+_WHEELS: Final = "wheels"
 _FALSE: Final = (None, False)
 _NEVER_SEEN: Final = (
     "no variable of the caller reaches a build; templates may name those that "
@@ -136,10 +137,11 @@ _GENERAL: Final[Mapping[str, object]] = {
         "keep_env": _Unused(readers.texts, _NEVER_SEEN, ((),)),
         "delete_env": _Unused(readers.texts, "", ((),)),
     },
-    "wheels": {"build_tag_hook": _Unused(_nullable(readers.text), "it is code")},
+    _WHEELS: _Special(),
     "pre_built": _Unused(readers.table, "write it for variants of packages", ({},)),
     "packages": _Unused(readers.table, "each package has a file of its own", ({},)),
 }
+_WHEEL_KEYS: Final[Mapping[str, object]] = {"build_tag_hook": _Same("build-tag-hook")}
 _SBOM_KEYS: Final[Mapping[str, object]] = {
     "supplier": _Member(_SBOM, "supplier"),
     "namespace": _Member(_SBOM, "namespace"),
@@ -190,6 +192,9 @@ def general_rules(node: Node, layer: int) -> tuple[Rule, ...]:
         said = _assignments(readers.table(sbom), _SBOM_KEYS, f"{_SBOM}.")
         wanted = Assignment(_SBOM, "wanted", True, sbom.origin)
         rules.append((Condition(), (wanted, *said)))
+    if _WHEELS in found:
+        wheels = _assignments(readers.table(found[_WHEELS]), _WHEEL_KEYS, "wheels.")
+        rules.append((Condition(), tuple(wheels)))
     return tuple(
         Rule(EVERY_PACKAGE, condition, assignments, layer, position)
         for position, (condition, assignments) in enumerate(rules)

@@ -72,6 +72,8 @@ def _answer(request: dict[str, Any]) -> Any:
         sys.path.extend(p for p in request["paths"] if p not in sys.path)
     modules = _stand_ins(request)
     function = _load(request["module"], request["function"])
+    if request["returns"] == "loaded":
+        return None
     values = _values(request, modules, _wanted(function, request["offered"]))
     try:
         result = function(**values)
@@ -100,12 +102,12 @@ def _stand_ins(request: dict[str, Any]) -> ModuleType:
 def _load(module: str, name: str) -> Any:
     try:
         found: Any = import_module(module)
-        for part in name.split("."):
+        for part in filter(None, name.split(".")):
             found = getattr(found, part)
     except BaseException as error:
         traceback.print_exc()
         raise Refused("not-loaded", _summary(error)) from error
-    if not callable(found):
+    if name and not callable(found):
         raise Refused("not-loaded", f"{name} is a {type(found).__name__}")
     return found
 

@@ -13,8 +13,6 @@ from fromager.derivations.plugins.entry_points import HOOK_GROUP, PROJECT_GROUP
 from fromager.derivations.plugins.protocol import EVENTS, HOOKS, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from fromager.derivations.plugins.code import PluginCode
     from fromager.derivations.plugins.entry_points import EntryPoint
 
@@ -56,6 +54,11 @@ class Plugin:
         known = self.code.functions & HOOKS.keys()
         return tuple(sorted(name for name in known if HOOKS[name].stage in stages))
 
+    @property
+    def all_functions(self) -> tuple[str, ...]:
+        """All that it overrides, sorted."""
+        return self.functions(*Stage)
+
     def overrides(self, function: str) -> bool:
         """Whether it has a function."""
         return function in self.code.functions
@@ -68,8 +71,6 @@ class Plugins:
     entries: tuple[EntryPoint, ...] = ()
     paths: tuple[str, ...] = field(default=(), repr=False)
     """Where modules are looked for."""
-    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Variables of plugins that run on this machine."""
 
     def of(self, package: str) -> Plugin | None:
         """The plugin of a package, by its normalised name.

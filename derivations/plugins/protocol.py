@@ -124,3 +124,6 @@ EVENTS: Final[Mapping[str, Hook]] = {
 BUILD_TAG: Final = Hook(
     "build_tag_hook", Stage.AFTERWARDS, (*_ALWAYS, "wheel_tags"), "segments"
 )
+
+LOADING: Final = Hook("", Stage.NEVER, (), "loaded")
+"""Nothing is called: it is only seen whether what is named is there."""

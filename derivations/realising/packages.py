@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from fromager.derivations.errors import BuildCycle, BuildError
@@ -39,6 +39,7 @@ from fromager.derivations.versions import NORMALISATION_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+    from pathlib import Path
 
     from packaging.version import Version
 
@@ -116,12 +117,36 @@ class Packages:
     ) -> BuiltWheel:
         """The wheel of a release as it is handed out: with what settings add to it."""
         built = await self.wheel(name, version, release, None)
-        if release.prebuilt:
-            return built
-        annotation = self.sources.effects(name, version, release).annotation
+        if not release.prebuilt:
+            built = await self._annotated(built, release)
+        if self.sources.outside is not None:
+            sdist = None if release.prebuilt else self._file_of(built.subject)
+            await self.sources.outside.tell(
+                built, prebuilt=release.prebuilt, sdist=sdist
+            )
+        return built
+
+    async def _annotated(self, built: BuiltWheel, release: Release) -> BuiltWheel:
+        effects = self.sources.effects(built.name, built.version, release)
+        annotation = effects.annotation
         if not annotation:
             return built
+        hook, tag = effects.build_tag_hook, annotation.build_tag
+        if hook and tag is not None and self.sources.outside is not None:
+            suffix = await self.sources.outside.build_tag_suffix(hook, built)
+            annotation = replace(annotation, build_tag=replace(tag, suffix=suffix))
         return await annotated(self.steps, built, annotation)
+
+    def _file_of(self, subject: str) -> Path | None:
+        """The file that something was built from, in the store."""
+        plan = self.plans.get(subject)
+        if plan is None or plan.file is None:
+            return None
+        found = self.steps.known(self.steps.resolve(plan.file, ()).key)
+        if found is None:
+            return None
+        place = self.steps.store.place(found.output)
+        return place / str(dict(plan.file.options).get("filename", ""))
 
     async def metadata(
         self, name: str, version: Version, release: Release, needed_by: str | None

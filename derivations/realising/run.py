@@ -29,14 +29,14 @@ from fromager.derivations.realising.locked import (
     check_wheels,
     locked_set,
 )
+from fromager.derivations.realising.outside import OutsideWork
 from fromager.derivations.realising.packages import Packages, static_needs
 from fromager.derivations.realising.prebuilt import with_prebuilt
 from fromager.derivations.realising.preferences import NO_PREFERENCES
-from fromager.derivations.realising.request import Realised, RealisedWheel
 from fromager.derivations.realising.settling import (
     is_exact,
     needs_nothing,
-    root_causes,
+    result_of,
     same_needs,
     way_to,
 )
@@ -56,9 +56,10 @@ if TYPE_CHECKING:
     from fromager.derivations.index.client import IndexClient
     from fromager.derivations.index.page import ProjectPage
     from fromager.derivations.interpreter import Interpreter
+    from fromager.derivations.realising.knowledge import AskOverride
     from fromager.derivations.realising.overriding import Workshop
     from fromager.derivations.realising.preferences import Preferences
-    from fromager.derivations.realising.request import RealiseRequest
+    from fromager.derivations.realising.request import Realised, RealiseRequest
     from fromager.derivations.realising.resolutions import Resolutions
     from fromager.derivations.realising.steps import Steps
     from fromager.derivations.realising.target import BuildPolicy, Target
@@ -128,6 +129,8 @@ class Run:
         places = means.repositories
         git = None if places is None else places.git
         self._checkouts = Checkouts(steps, git, means.limits)
+        self._outside = OutsideWork(steps, means.customisation, means.policy.timeout)
+        self._knowledge.overridden = self._told_by_plugin
         self._sources = Sources(
             steps,
             means.client,
@@ -136,6 +139,7 @@ class Run:
             self._checkouts,
             means.refresh,
             self._workshop,
+            self._outside,
         )
         self._given: tuple[GivenRequirement, ...] = request.requirements
         self._fixed: frozenset[str] = frozenset()
@@ -159,7 +163,7 @@ class Run:
                 built = await self._each(resolution, build)
                 self._check_lock(resolution, built)
                 if not self._contradictions(built):
-                    return self._result(resolution, built)
+                    return result_of(resolution, built, self._asked, self._steps.done)
             raise ResolutionError(CONTRADICTED)
 
     async def plan(self) -> Planned:
@@ -202,6 +206,12 @@ class Run:
             target,
             self._means.policy,
         )
+
+    def _told_by_plugin(self, name: str) -> AskOverride | None:
+        override = self._outside.resolver(name)
+        if override is None:
+            return None
+        return partial(self._outside.releases, name, override)
 
     async def _workshop(self) -> Workshop:
         return (await self._packages).beginnings
@@ -376,24 +386,3 @@ class Run:
             self._steps.report(Noted(f"{result.name}=={result.version}", text))
             found = True
         return found
-
-    def _result(
-        self, resolution: Resolution, built: dict[str, BuiltWheel | BaseException]
-    ) -> Realised:
-        asked = self._asked
-        failures = root_causes(
-            [result for result in built.values() if isinstance(result, Exception)]
-        )
-        wheels = [
-            RealisedWheel(
-                pin.name,
-                pin.version,
-                result.filename,
-                pin.name in asked,
-                pin.dependencies,
-                result.step.realisation,
-            )
-            for pin in resolution.pins
-            if isinstance(result := built[pin.name], BuiltWheel)
-        ]
-        return Realised(tuple(wheels), failures, self._steps.done)

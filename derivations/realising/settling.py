@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fromager.derivations.errors import BuildError
+from fromager.derivations.realising.attempt import BuiltWheel
+from fromager.derivations.realising.request import Realised, RealisedWheel
 from fromager.derivations.resolution.candidate import Metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from packaging.specifiers import SpecifierSet
     from packaging.version import Version
@@ -68,3 +70,31 @@ def root_causes(errors: list[Exception]) -> tuple[Exception, ...]:
         if cause is not error:
             consequences[id(error)] = error
     return (*causes.values(), *consequences.values())
+
+
+def result_of(
+    resolution: Resolved,
+    built: Mapping[str, BuiltWheel | BaseException],
+    asked: frozenset[str],
+    steps_done: int,
+) -> Realised:
+    """The wheels of a resolution, and what kept others from being built.
+
+    `built` and `asked` name projects, normalised.
+    """
+    failures = root_causes(
+        [result for result in built.values() if isinstance(result, Exception)]
+    )
+    wheels = [
+        RealisedWheel(
+            pin.name,
+            pin.version,
+            result.filename,
+            pin.name in asked,
+            pin.dependencies,
+            result.step.realisation,
+        )
+        for pin in resolution.pins
+        if isinstance(result := built[pin.name], BuiltWheel)
+    ]
+    return Realised(tuple(wheels), failures, steps_done)

@@ -72,6 +72,8 @@ def test_overrides_are_listed(furnished: Place) -> None:
     assert furnished.run("list-overrides").out.split() == ["a", "b"]
     assert rows[0] == {
         "name": "a",
+        "plugin": None,
+        "functions": [],
         "settings": ["env", "timeout"],
         "variants": ["cuda"],
         "patches": ["a/1.patch", "a-2.0/2.patch", "a-2.0/cuda/3.patch"],

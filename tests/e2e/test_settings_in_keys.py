@@ -58,6 +58,7 @@ MUTATIONS: Final = {
     "changelog": "['because']",
     "requires-external": "['libfoo']",
     "wheel-files": "{{ 'notes.txt' = 'x' }}",
+    "build-tag-hook": "'nowhere:none'",
     "sbom": "true",
     "purl": "{{ namespace = 'acme' }}",
     "annotations": "{{ reason = 'none' }}",
@@ -69,8 +70,8 @@ WITHOUT_EFFECT_ALONE: Final = {
     *("include-sdists", "include-wheels", "ignore-platform", "min-age"),
     # It is not taken from git.
     "submodules",
-    # There is no SBOM.
-    "purl",
+    # There is no SBOM, and no changelog.
+    *("purl", "build-tag-hook"),
 }
 
 
