@@ -32,7 +32,8 @@ def read_lock(path: Path) -> Lock:
     from fromager.derivations import InvalidLock, parse_lock
 
     try:
-        return parse_lock(path.read_text(encoding="utf-8"), str(path))
+        text = path.read_text(encoding="utf-8")
+        return parse_lock(text, str(path), path.absolute().parent)
     except UnicodeDecodeError as error:
         raise InvalidLock("it is no UTF-8 text", origin=str(path)) from error
 
@@ -71,10 +72,16 @@ def locked_by(
             f"{place.origin}: {place} says where its source is, and so does the lock",
             hint="Name it by name and version, or leave the lock out",
         )
-    given = request.requirements or tuple(
-        GivenRequirement(parse_requirement(text), str(path))
-        for text in lock.request.requirements
-    )
+    given = request.requirements
+    if not given:
+        texts = (
+            *lock.request.requirements,
+            # Where their source is stands in the lock.
+            *(each.by_name for each in lock.request.direct),
+        )
+        given = tuple(
+            GivenRequirement(parse_requirement(text), str(path)) for text in texts
+        )
     return replace(request, requirements=given, tag_rules=(), lock=lock)
 
 
@@ -112,6 +119,8 @@ def locked_request(
             limits.append((name, number))
         elif text and text != "()":
             limits.append((name, text))
+    from fromager.derivations import recorded
+
     return LockedRequest(
         texts(given.requirement for given in request.requirements),
         texts(given.requirement for given in request.constraints),
@@ -120,6 +129,7 @@ def locked_request(
         settings.text("variant") or "",
         tuple(indexes),
         tuple(limits),
+        direct_constraints=recorded(request.direct_constraints),
     )
 
 

@@ -20,14 +20,21 @@ if TYPE_CHECKING:
 COMMANDS: Final = {
     "realise": ("realise", "Build requirements from source, and print store paths."),
     "lock": ("lock", "Pin versions and what builds them, in a file."),
+    "lock diff": ("lock_diff", "Say what changed between two locks."),
     "log": ("log", "Print the log of a build."),
     "why-rebuilt": ("why_rebuilt", "Say which inputs changed since the last build."),
     "check": ("check", "Build again what was built, and compare."),
     "diff": ("diff", "Say what differs between two outputs, and why."),
+    "export": ("export", "Copy an object out of the store."),
     "challenge": ("challenge", "Compare with what other machines recorded."),
     "verify": ("verify", "Hold a closure against a policy."),
     "push": ("push", "Bring what was built to a cache, with all it was made from."),
     "pull": ("pull", "Take what others built out of a cache."),
+    "serve": ("serve", "Offer the store as a package index and a cache."),
+    "sbom": (
+        "sbom",
+        "Print a bill of materials: what is in a closure, and how it came.",
+    ),
     "key": ("key", "Keys to sign with, and whose claims are believed."),
     "cache": ("cache", "Look into caches."),
     "why-alive": ("why_alive", "Name the root that keeps an object from gc."),
@@ -67,7 +74,11 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that the first word names, or an error that guesses it."""
+        """The command that the first word names, or the first two; or an error that
+        guesses what was meant."""
+        two = " ".join(args[:2])
+        if len(args) > 1 and two in COMMANDS:
+            return two, self.get_command(ctx, two), args[2:]
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from fromager.cli.wiring import Wiring
     from fromager.derivations import (
@@ -73,7 +74,7 @@ class Means:
     ) -> tuple[Realiser, Steps]:
         """What realises the request, and what does the steps of it."""
         from fromager.cli.sharing import Sharing
-        from fromager.derivations import Realiser, Steps, Target
+        from fromager.derivations import CargoConfiguration, Realiser, Steps, Target
 
         _keep_memory_together()
         wiring, store = self.wiring, self.store
@@ -104,8 +105,16 @@ class Means:
             keep_going,
             self.repositories(),
             self.refresh,
+            wiring.rust,
+            lambda: CargoConfiguration.load(cargo_home(wiring.environ)),
         )
         return realiser, steps
+
+
+def cargo_home(environ: Mapping[str, str]) -> Path:
+    """Where cargo's own configuration lies."""
+    given = environ.get("CARGO_HOME")
+    return Path(given) if given else Path.home() / ".cargo"
 
 
 def _keep_memory_together() -> None:

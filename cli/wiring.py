@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         HostBase,
         HttpIndexClient,
         IndexConfiguration,
+        InstalledRust,
         Interpreter,
         Limits,
         Overrides,
@@ -160,16 +161,10 @@ class Wiring:
 
     def sandbox(self) -> Sandbox:
         """The sandbox of the level that is set."""
-        if self.settings.text("sandbox") == "none":
-            from fromager.derivations import UnsandboxedRunner
-
-            return UnsandboxedRunner()
-        from fromager.derivations import find_bubblewrap
-
-        return find_bubblewrap(self.environ.get("PATH", ""))
+        return self.sandbox_of(self.settings.text("sandbox") or "full")
 
     def sandbox_of(self, level: str) -> Sandbox:
-        """The sandbox of a level that was recorded."""
+        """The sandbox of a level."""
         from fromager.derivations import UnsandboxedRunner, find_bubblewrap
 
         if level == "none":
@@ -303,9 +298,9 @@ class Wiring:
     @cached_property
     def overrides(self) -> Overrides:
         """Settings of packages, read when they are asked for."""
-        from fromager.derivations import Overrides
+        from fromager.derivations import DEFAULTS, Overrides
 
-        return Overrides(self.settings.packages, self.overrides_folder)
+        return Overrides(self.settings.packages, self.overrides_folder, DEFAULTS)
 
     def customisation(self, interpreter: Interpreter | None) -> Customisation:
         """What is done otherwise for packages, for an interpreter or for none."""
@@ -337,6 +332,13 @@ class Wiring:
 
         return RoutedClient(client, route)
 
+    @cached_property
+    def rust(self) -> InstalledRust:
+        """The Rust toolchain that a shell here would use, looked for when needed."""
+        from fromager.derivations import InstalledRust
+
+        return InstalledRust(self.environ)
+
     def basis(self, base: HostBase, customisation: Customisation) -> tuple[str, ...]:
         """What the answer to a request rests on, beside the request."""
         from fromager.derivations import recipe_versions
@@ -348,6 +350,7 @@ class Wiring:
             str(self.settings.text("sandbox")),
             f"only from source: {bool(self.flags.get('only_from_source'))}",
             *customisation.signature(),
+            *self.rust.signature(),
             *recipe_versions(),
         )
 

@@ -35,6 +35,13 @@ if TYPE_CHECKING:
         Verdict,
         judge,
     )
+    from fromager.derivations.collecting.difference import (
+        CollectionChange,
+        collection_changes,
+        rebuilt_wheels,
+    )
+    from fromager.derivations.collecting.fitting import Misfit
+    from fromager.derivations.collecting.graph import CollectionGraph, read_graph
     from fromager.derivations.comparing.causes import (
         EXPLANATIONS,
         Cause,
@@ -58,6 +65,7 @@ if TYPE_CHECKING:
     from fromager.derivations.customisation.effects import Effects
     from fromager.derivations.customisation.lint import lint
     from fromager.derivations.customisation.overrides import (
+        DEFAULTS,
         Overrides,
         SettingsTables,
     )
@@ -112,9 +120,10 @@ if TYPE_CHECKING:
     from fromager.derivations.index.retries import Retries
     from fromager.derivations.index.routed import RoutedClient
     from fromager.derivations.interpreter import Interpreter
-    from fromager.derivations.locking.difference import lock_changes
+    from fromager.derivations.locking.difference import LockChange, lock_changes
     from fromager.derivations.locking.errors import InvalidLock, LockMismatch
     from fromager.derivations.locking.lock import Lock, LockedPlatform, LockedRequest
+    from fromager.derivations.locking.places import recorded
     from fromager.derivations.locking.reading import parse_lock
     from fromager.derivations.locking.writing import format_lock
     from fromager.derivations.plugins.broken import PluginBroken, PluginFailed
@@ -172,6 +181,7 @@ if TYPE_CHECKING:
     )
     from fromager.derivations.realising.recipes import recipe_versions
     from fromager.derivations.realising.request import (
+        Collect,
         Realised,
         RealisedWheel,
         RealiseRequest,
@@ -188,6 +198,22 @@ if TYPE_CHECKING:
     )
     from fromager.derivations.resolution.cutoff import Cutoffs, exact_pins
     from fromager.derivations.resolution.request import GivenRequirement
+    from fromager.derivations.rust.registries import CargoConfiguration
+    from fromager.derivations.rust.toolchain import InstalledRust
+    from fromager.derivations.sbom.bill import SbomForm, sbom_of
+    from fromager.derivations.sbom.contents import (
+        SbomContents,
+        SbomPart,
+        SbomPatch,
+        SbomSource,
+    )
+    from fromager.derivations.sbom.gathering import sbom_contents
+    from fromager.derivations.serving.attesting import Attestor
+    from fromager.derivations.serving.catalogue import Catalogue
+    from fromager.derivations.serving.listening import Answered, Tls, check_tls, listen
+    from fromager.derivations.serving.service import Service
+    from fromager.derivations.serving.store_cache import StoreCache, shared_steps
+    from fromager.derivations.serving.tokens import Tokens, read_tokens
     from fromager.derivations.sharing.cache import Cache
     from fromager.derivations.sharing.challenging import (
         Challenge,
@@ -233,6 +259,9 @@ _HOME = {
     "checking.check": "Checker overall",
     "checking.variations": "Variation VariationMeans look_around",
     "checking.verdict": "Reach Round State VariationOutcome Verdict judge",
+    "collecting.difference": "CollectionChange collection_changes rebuilt_wheels",
+    "collecting.fitting": "Misfit",
+    "collecting.graph": "CollectionGraph read_graph",
     "comparing.causes": "Cause EXPLANATIONS Explanation",
     "comparing.compare": "compare",
     "comparing.contents": "Contents open_contents",
@@ -246,7 +275,7 @@ _HOME = {
     "customisation.document": "SettingsError",
     "customisation.effects": "Effects",
     "customisation.lint": "lint",
-    "customisation.overrides": "Overrides SettingsTables",
+    "customisation.overrides": "DEFAULTS Overrides SettingsTables",
     "customisation.rules": "Assignment Circumstances plain_value",
     "derivation": "Derivation Kind ResolvedDerivation decode encode resolve_inputs",
     "errors": (
@@ -264,9 +293,10 @@ _HOME = {
     "index.retries": "Retries",
     "index.routed": "RoutedClient",
     "interpreter": "Interpreter",
-    "locking.difference": "lock_changes",
+    "locking.difference": "LockChange lock_changes",
     "locking.errors": "InvalidLock LockMismatch",
     "locking.lock": "Lock LockedPlatform LockedRequest",
+    "locking.places": "recorded",
     "locking.reading": "parse_lock",
     "locking.writing": "format_lock",
     "project_requirements": "read_project",
@@ -290,7 +320,7 @@ _HOME = {
     "realising.realise": "Realiser",
     "realising.rebuilding": "Conditions RebuildMeans Rebuilt",
     "realising.recipes": "recipe_versions",
-    "realising.request": "RealiseRequest Realised RealisedWheel",
+    "realising.request": "Collect RealiseRequest Realised RealisedWheel",
     "realising.restoring": "RestoreByBuilding",
     "realising.runtime": "runtime_closure",
     "realising.steps": "Steps",
@@ -299,6 +329,17 @@ _HOME = {
     "requirements": "RequirementFile read_constraints read_requirements",
     "resolution.cutoff": "Cutoffs exact_pins",
     "resolution.request": "GivenRequirement",
+    "rust.registries": "CargoConfiguration",
+    "rust.toolchain": "InstalledRust",
+    "sbom.bill": "SbomForm sbom_of",
+    "sbom.contents": "SbomContents SbomPart SbomPatch SbomSource",
+    "sbom.gathering": "sbom_contents",
+    "serving.attesting": "Attestor",
+    "serving.catalogue": "Catalogue",
+    "serving.listening": "Answered Tls check_tls listen",
+    "serving.service": "Service",
+    "serving.store_cache": "StoreCache shared_steps",
+    "serving.tokens": "Tokens read_tokens",
     "sharing.cache": "Cache",
     "sharing.challenging": "Challenge Item Outcome challenge",
     "sharing.claims": "Claim Standing agreement examine",
@@ -323,8 +364,11 @@ _MODULE = {name: module for module, names in _HOME.items() for name in names.spl
 
 __all__ = [
     "COMMAND_GROUP",
+    "DEFAULTS",
     "EXPLANATIONS",
+    "Answered",
     "Assignment",
+    "Attestor",
     "Belief",
     "Bubblewrap",
     "BuildCycle",
@@ -333,12 +377,17 @@ __all__ = [
     "Cache",
     "CachePlace",
     "CacheRefused",
+    "CargoConfiguration",
+    "Catalogue",
     "Cause",
     "Challenge",
     "Checker",
     "Circumstances",
     "Claim",
     "Clues",
+    "Collect",
+    "CollectionChange",
+    "CollectionGraph",
     "Conditions",
     "Contents",
     "Customisation",
@@ -367,6 +416,7 @@ __all__ = [
     "IndexUrl",
     "InputError",
     "InputGone",
+    "InstalledRust",
     "Interpreter",
     "InvalidDerivation",
     "InvalidLock",
@@ -376,12 +426,14 @@ __all__ = [
     "Kind",
     "Limits",
     "Lock",
+    "LockChange",
     "LockMismatch",
     "LockedPlatform",
     "LockedRequest",
     "LogOutput",
     "MemberDifference",
     "Memo",
+    "Misfit",
     "NetworkError",
     "NoFacts",
     "Noted",
@@ -427,6 +479,12 @@ __all__ = [
     "Sameness",
     "Sandbox",
     "SandboxUnavailable",
+    "SbomContents",
+    "SbomForm",
+    "SbomPart",
+    "SbomPatch",
+    "SbomSource",
+    "Service",
     "SettingsError",
     "SettingsTables",
     "Share",
@@ -445,9 +503,12 @@ __all__ = [
     "Steps",
     "StopSignal",
     "Stopped",
+    "StoreCache",
     "Substituter",
     "Surroundings",
     "Target",
+    "Tls",
+    "Tokens",
     "Tracer",
     "Trust",
     "TrustedKey",
@@ -471,6 +532,8 @@ __all__ = [
     "build_closure",
     "build_steps",
     "challenge",
+    "check_tls",
+    "collection_changes",
     "compare",
     "compare_inputs",
     "decode",
@@ -494,6 +557,7 @@ __all__ = [
     "known_words",
     "last_failure",
     "lint",
+    "listen",
     "lock_changes",
     "look_around",
     "make_work_tree",
@@ -510,14 +574,21 @@ __all__ = [
     "probe",
     "prove",
     "read_constraints",
+    "read_graph",
     "read_policy",
     "read_project",
     "read_public_key",
     "read_requirements",
+    "read_tokens",
+    "rebuilt_wheels",
     "recipe_versions",
+    "recorded",
     "redact",
     "resolve_inputs",
     "runtime_closure",
+    "sbom_contents",
+    "sbom_of",
+    "shared_steps",
     "sign_claim",
     "summary",
     "try_patches",

@@ -48,6 +48,12 @@ if TYPE_CHECKING:
         StoreUnavailable,
         UnsupportedFile,
     )
+    from fromager.store.exporting import (
+        ExportRefused,
+        export,
+        export_archive,
+        export_linked,
+    )
     from fromager.store.garbage import Policy
     from fromager.store.generations import Generation, Generations, Member
     from fromager.store.layered import LayeredStore
@@ -121,6 +127,7 @@ _HOME = {
     "records": ("ObjectRecord", "dump_record", "load_record"),
     "repair": ("Restorer",),
     "verify": ("Scope",),
+    "exporting": ("ExportRefused", "export", "export_archive", "export_linked"),
     "garbage": ("Policy",),
     "generations": ("Generation", "Generations", "Member"),
     "liveness": ("Edge",),
@@ -167,6 +174,7 @@ __all__ = [
     "Digest",
     "Directory",
     "Edge",
+    "ExportRefused",
     "File",
     "Generation",
     "Generations",
@@ -217,6 +225,9 @@ __all__ = [
     "derived_digest",
     "dump_realisation",
     "dump_record",
+    "export",
+    "export_archive",
+    "export_linked",
     "from_paths",
     "load_realisation",
     "load_record",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fromager.store.errors import ObjectMissing
 from fromager.store.garbage import Policy
 from fromager.store.generations import Generations
+from fromager.store.links import Links
 from fromager.store.liveness import Edge, owners, reach, way_to
 from fromager.store.survey import RootKind, find_roots, take_census
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from fromager.store.layout import StoreLayout
     from fromager.store.path import StorePath
     from fromager.store.pool import Amount
-    from fromager.store.survey import Census, Root
+    from fromager.store.survey import Census, Root, Roots
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +65,23 @@ class Accounts:
             InvalidRecord: a root that cannot be read.
         """
         groups: dict[tuple[RootKind, str], list[Root]] = {}
-        for root in find_roots(self._layout, Generations(self._layout)).each():
+        for root in self._roots().each():
             groups.setdefault((root.kind, root.name), []).append(root)
         return self._uses(list(groups.values()), range(len(groups)))
 
     def generations(self, name: str) -> tuple[RootUse, ...]:
         """Each generation of a named root, apart from all other roots."""
-        groups = [
-            [root]
-            for root in find_roots(self._layout, Generations(self._layout)).each()
-        ]
+        groups = [[root] for root in self._roots().each()]
         wanted = [
             number
             for number, (root,) in enumerate(groups)
             if root.kind is RootKind.GENERATION and root.name == name
         ]
         return self._uses(groups, wanted)
+
+    def _roots(self) -> Roots:
+        generations, links = Generations(self._layout), Links(self._layout)
+        return find_roots(self._layout, generations, links)
 
     def why_alive(self, path: StorePath) -> Reason | None:
         """The nearest root that keeps an object alive, and the way from there.
@@ -93,7 +95,7 @@ class Accounts:
         goal = census.objects.get(str(path))
         if goal is None:
             raise ObjectMissing(str(path))
-        roots = list(find_roots(self._layout, Generations(self._layout)).each())
+        roots = list(self._roots().each())
         lasting = [root for root in roots if root.kind is not RootKind.PROCESS]
         for some in (lasting, roots):
             way = way_to(census.graph, [census.nodes(root) for root in some], goal)

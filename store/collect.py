@@ -23,6 +23,7 @@ from fromager.store.durability import held_in, storage_error
 from fromager.store.garbage import Order, expired, order, recent
 from fromager.store.generations import Generations
 from fromager.store.leftovers import Leftovers
+from fromager.store.links import Links
 from fromager.store.liveness import reach, spread
 from fromager.store.locks import exclusive, removed_after
 from fromager.store.opening import reserve_space
@@ -116,6 +117,7 @@ class Collector:
         self._caller, self._require_writable = caller, require_writable
         self._pool = Pool(layout, effect)
         self._generations = Generations(layout, effect)
+        self._links = Links(layout)
 
     def preview(self, policy: Policy) -> Collected:
         """What `collect` would do now; nothing is changed.
@@ -167,7 +169,7 @@ class Collector:
 
     def _collect(self, policy: Policy) -> Collected:
         # A root that cannot be read is found before anything is changed.
-        find_roots(self._layout, self._generations)
+        find_roots(self._layout, self._generations, self._links)
         self._effect("give up reserve")
         self._layout.reserve.unlink(missing_ok=True)
         abandoned = list(find_abandoned(self._layout))
@@ -196,7 +198,7 @@ class Collector:
 
     def _plan(self, policy: Policy, freed: Amount) -> Plan:
         now = int(self._clock())
-        roots = find_roots(self._layout, self._generations)
+        roots = find_roots(self._layout, self._generations, self._links)
         gone = expired(roots.generations, policy, now)
         census = take_census(self._database, policy)
         graph = census.graph
@@ -260,7 +262,7 @@ class Collector:
         self, plan: Plan, chunk: Sequence[int], registry: Registry
     ) -> list[str]:
         graph, objects, alive = plan.census.graph, plan.census.objects, plan.alive
-        roots = find_roots(self._layout, self._generations)
+        roots = find_roots(self._layout, self._generations, self._links)
         if not roots.lasting <= plan.lasting:
             raise _RootsChanged
         noted = (str(path) for paths in roots.processes.values() for path in paths)

@@ -77,7 +77,8 @@ class Keeping(Claims):
             ObjectMissing: the target does not lie in a valid object.
             LinkRefused: the link cannot be made.
         """
-        from fromager.store.roots import link_root, object_at
+        from fromager.store.links import object_at
+        from fromager.store.roots import link_root
 
         path = object_at(self._layout, target)
         self._require_valid([path])

@@ -56,6 +56,11 @@ class LayeredStore(LocalStore):
     def lower(self) -> tuple[LocalStore, ...]:
         return self._lower
 
+    @property
+    def state(self) -> tuple[int, ...]:
+        states = (super().state, *(store.state for store in self._lower))
+        return tuple(number for state in states for number in state)
+
     def place(self, path: StorePath) -> Path:
         store = self._holder(path)
         return super().place(path) if store is None else store.place(path)

@@ -63,6 +63,11 @@ class StoreLayout:
     root: Path
 
     @cached_property
+    def names(self) -> tuple[str, str]:
+        """With what the places of objects begin, as it was given and without links."""
+        return os.path.join(self.root, ""), os.path.join(self.root.resolve(), "")
+
+    @cached_property
     def private(self) -> Path:
         """The folder of everything that is no object."""
         return self.root / PRIVATE

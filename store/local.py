@@ -167,6 +167,13 @@ class LocalStore(Keeping):
         return reached, missing, self._database.lower_references(reached)
 
     @property
+    def state(self) -> tuple[int, ...]:
+        """Equal if nothing was added or deleted meanwhile; cheap to ask for."""
+        database = self._layout.database
+        log = database.with_name(f"{database.name}-wal")
+        return (*_state(database), *_state(log))
+
+    @property
     def space(self) -> Space:
         """How much space objects take."""
         from fromager.store.usage import Space
@@ -351,3 +358,11 @@ class LocalStore(Keeping):
     def _require_writable(self) -> None:
         if self._access.refusal is not None:
             raise self._access.refusal
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return ()
+    return status.st_ino, status.st_size, status.st_mtime_ns

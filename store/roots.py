@@ -1,9 +1,7 @@
-"""Users' links into the store, and the list of them, which keeps objects alive.
+"""Users' links into the store, made and listed: the list keeps objects alive.
 
 For each link there is one small file that says where the link lies, what it led to
-when it was made, and on which mounted file system it was. A link that is gone is no
-root. One that cannot be read, or whose file system is not mounted now, may still be
-there: what it led to stays.
+when it was made, and on which mounted file system it was.
 """
 
 from __future__ import annotations
@@ -11,10 +9,6 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from dataclasses import dataclass
-from enum import Enum
-from errno import EINVAL
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fromager.store.digest import derived_digest
@@ -25,42 +19,19 @@ from fromager.store.durability import (
     write_durably,
 )
 from fromager.store.effects import no_effect
-from fromager.store.errors import InvalidName, InvalidRecord, LinkRefused, ObjectMissing
+from fromager.store.errors import LinkRefused
+from fromager.store.links import RECORD_VERSION, LinkState, read_link
 from fromager.store.locks import exclusive
-from fromager.store.path import StorePath
-from fromager.store.realisation import NOT_A_RECORD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from fromager.store.layout import StoreLayout
+    from fromager.store.links import LinkRoot
+    from fromager.store.path import StorePath
 
 _LINK_CONTEXT: Final = "fromager store 2026-11 out-link v1"
-RECORD_VERSION: Final = 1
-
-
-class LinkState(Enum):
-    """What is known of a user's link."""
-
-    THERE = "there"
-    GONE = "gone"
-    """It was removed, or leads elsewhere: it keeps nothing alive."""
-    UNREADABLE = "unreadable"
-    """Whether it is there cannot be told: it keeps what it was made for."""
-
-
-@dataclass(frozen=True, slots=True)
-class LinkRoot:
-    """A user's link into the store, as it was found."""
-
-    link: Path
-    state: LinkState
-    target: StorePath
-    """What it leads to; if that cannot be told, what it led to when it was made."""
-    made: int
-    """Seconds since the epoch."""
-    listing: Path
-    """The file that lists it."""
 
 
 def link_root(
@@ -138,20 +109,6 @@ def listing(layout: StoreLayout, place: Path) -> Path:
     return layout.links / f"{name}.json"
 
 
-def link_roots(layout: StoreLayout) -> Iterator[LinkRoot]:
-    """All links that are listed, as they are now; nothing is changed.
-
-    Raises:
-        InvalidRecord: a file that is no listing: what it kept alive is not known.
-    """
-    for place in sorted(layout.links.glob("*.json")):
-        try:
-            content = place.read_bytes()
-        except FileNotFoundError:
-            continue
-        yield _found(layout, place, content)
-
-
 def forget_links(
     layout: StoreLayout, links: Iterable[LinkRoot], effect: Callable[[str], None]
 ) -> int:
@@ -161,58 +118,15 @@ def forget_links(
         for link in links:
             with suppress(FileNotFoundError):
                 content = link.listing.read_bytes()
-                if _found(layout, link.listing, content).state is LinkState.GONE:
+                found, _ = read_link(layout, str(link.listing), content)
+                if found.state is LinkState.GONE:
                     effect("forget link")
                     link.listing.unlink()
                     count += 1
     return count
 
 
-def _found(layout: StoreLayout, place: Path, content: bytes) -> LinkRoot:
-    try:
-        value = json.loads(content)
-        if value["version"] != RECORD_VERSION:
-            raise InvalidRecord(str(place), f"version {value['version']} is unknown")
-        link, mount = Path(value["link"]), Path(value["mount"])
-        path, made = StorePath.parse(value["path"]), int(value["made"])
-    except NOT_A_RECORD as error:
-        raise InvalidRecord(str(place), f"not the listing of a link: {error}") from None
-    try:
-        now = object_at(layout, link.parent / link.readlink())
-        return LinkRoot(link, LinkState.THERE, now, made, place)
-    except ObjectMissing:
-        state = LinkState.GONE
-    except (FileNotFoundError, NotADirectoryError):
-        state = LinkState.GONE if _is_mounted(mount) else LinkState.UNREADABLE
-    except OSError as error:
-        # That is what is said of a file or folder that is no link.
-        gone = error.errno == EINVAL
-        state = LinkState.GONE if gone else LinkState.UNREADABLE
-    return LinkRoot(link, state, path, made, place)
-
-
-def object_at(layout: StoreLayout, place: Path) -> StorePath:
-    """The object that a place is or lies in, be it there or not.
-
-    Raises:
-        ObjectMissing: no object can be at that place.
-    """
-    # Not resolved: links inside of an object are its own.
-    normal = Path(os.path.normpath(place.absolute()))
-    for root in (layout.root, layout.root.resolve()):
-        with suppress(ValueError, InvalidName, IndexError):
-            return StorePath.parse(normal.relative_to(root).parts[0])
-    raise ObjectMissing(str(place))
-
-
 def _mount_point(folder: Path) -> Path:
     while not folder.is_mount():
         folder = folder.parent
     return folder
-
-
-def _is_mounted(folder: Path) -> bool:
-    try:
-        return folder.is_mount()
-    except OSError:
-        return False

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from fromager.store.errors import InvalidRecord
 from fromager.store.generations import Member
 from fromager.store.leases import reliances
+from fromager.store.links import LinkState
 from fromager.store.liveness import Edge, GraphBuilder
 from fromager.store.realisation import NOT_A_RECORD, is_evidence_record
-from fromager.store.roots import LinkState, link_roots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from fromager.store.garbage import Policy
     from fromager.store.generations import Generation, Generations
     from fromager.store.layout import StoreLayout
+    from fromager.store.links import LinkRoot, Links
     from fromager.store.liveness import Graph
     from fromager.store.path import StorePath
-    from fromager.store.roots import LinkRoot
 
 
 class RootKind(Enum):
@@ -101,7 +101,7 @@ class Roots:
             yield Root(RootKind.PROCESS, name, members)
 
 
-def find_roots(layout: StoreLayout, generations: Generations) -> Roots:
+def find_roots(layout: StoreLayout, generations: Generations, links: Links) -> Roots:
     """All roots; nothing is changed.
 
     Raises:
@@ -110,7 +110,7 @@ def find_roots(layout: StoreLayout, generations: Generations) -> Roots:
     # Processes come first: what one relied on, it may have made a root of before it
     # ended. In the other order both could be missed.
     processes = reliances(layout)
-    return Roots(generations.all(), tuple(link_roots(layout)), processes)
+    return Roots(generations.all(), links.all(), processes)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.bench_realise import Row, summary
+from benchmarks.bench_serve import SERVERS, Rate, parse
+from benchmarks.bench_serve import summary as serve_summary
 from benchmarks.bench_share import BYTES, COPY, against_copy
 from benchmarks.bench_store import ratios
 from benchmarks.collect_sdists import LOCK, pin_of, read_lock
@@ -169,3 +171,27 @@ def test_a_tree_to_add_is_the_same_each_time_and_has_no_equal_files(
 
 def test_a_made_up_graph_is_reached_as_a_whole(tmp_path: Path) -> None:
     assert closure_seconds(tmp_path / "store", 100) < 1
+
+
+def test_what_wrk_says_is_read() -> None:
+    text = (
+        "  Socket errors: connect 1, read 2, write 0, timeout 3\n"
+        "  Non-2xx or 3xx responses: 4\n"
+        "Requests/sec:   1234.50\nTransfer/sec:      1.50GB\n"
+    )
+
+    rate = parse(text, "fromager", "pages", 50)
+
+    assert (rate.requests, round(rate.megabytes), rate.errors) == (1234.5, 1611, 10)
+
+
+def test_requests_are_compared_within_a_round() -> None:
+    rates = [
+        Rate(server, "pages", 50, requests, 1.0, 0)
+        for pair in ((300.0, 100.0), (800.0, 200.0), (500.0, 100.0))
+        for server, requests in zip(SERVERS, pair, strict=True)
+    ]
+
+    (line,) = serve_summary(rates)
+
+    assert "4.0 [3.0..5.0] x" in line

@@ -9,6 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fromager.cli.collections import (
+    changed_collections,
+    compare_rebuilt,
+    show_changes,
+)
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.targets import find_object, find_realisation
 from fromager.cli.wiring import wire
@@ -53,7 +58,8 @@ def command(
     """Say what differs between FIRST and SECOND, why, and what to do about it.
 
     Each is a wheel, an sdist or another archive, a file, a folder, or anything in the
-    store: a path, a requirement, a derivation, a digest prefix.
+    store: a path, a requirement, a derivation, a digest prefix. What changed between two
+    collections is told wheel by wheel.
 
     Exit status 0 if they are the same bit for bit, 2 if not, 1 if that cannot be told.
     """
@@ -66,6 +72,13 @@ def command(
         if one.path.name.endswith(".drv") and two.path.name.endswith(".drv"):
             return _derivations(wiring, store, one, two, as_json)
         same, reasons = _inputs(store, one, two)
+        if not attach and html is None:
+            changes = changed_collections(one.path, two.path)
+            if changes is not None:
+                reports = compare_rebuilt(wiring, one.path, two.path)
+                inputs = same, reasons
+                show_changes(wiring, changes, reports, inputs, as_json=as_json)
+                return ExitCode.DIFFERENT
         report = compare(
             held.enter_context(open_contents(one.path)),
             held.enter_context(open_contents(two.path)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -145,12 +146,13 @@ def command(
     --lock` builds exactly what it says. What an existing file says is kept where it
     still fits. Without a requirement, what that file was made for is locked anew.
 
-    What builds things is built, since backends are asked what they need.
+    What builds things is built, since backends are asked what they need. What changed
+    between two locks is told by `fromager lock diff`.
     """
     wiring = wire(flags, **settings)
-    before = _existing(wiring, output)
+    before, own = _existing(wiring, output), False
     if before is not None and not (requirements or files or groups):
-        recalled = before.request
+        recalled, own = before.request, True
         requirements = recalled.requirements
         recorded = {
             n: v for n, v in recorded_limits(recalled).items() if _unset(n, settings)
@@ -163,8 +165,11 @@ def command(
         Words(requirements, files, constraints, build_constraints, extras, groups),
         dependencies=True,
         prereleases=pre,
+        may_be_empty=own,
     )
     request = asked.request
+    if before is not None and own:
+        request = replace(request, direct=before.request.direct)
     if before is not None and not (constraints or build_constraints or files):
         request = _with_recorded_constraints(request, before)
     flags = {**flags, **asked.places(flags)}
@@ -187,8 +192,6 @@ def _unset(flag: str, settings: Mapping[str, object]) -> bool:
 
 
 def _with_recorded_constraints(request: RealiseRequest, before: Lock) -> RealiseRequest:
-    from dataclasses import replace
-
     from packaging.requirements import Requirement
 
     from fromager.derivations import GivenRequirement
@@ -200,6 +203,7 @@ def _with_recorded_constraints(request: RealiseRequest, before: Lock) -> Realise
         request,
         constraints=given(before.request.constraints),
         build_constraints=given(before.request.build_constraints),
+        direct_constraints=before.request.direct_constraints,
     )
 
 
@@ -252,14 +256,14 @@ def _deliver(
     lock = joined(locks)
     if before is not None and not check:
         _check_platforms(before, lock, output)
-    text = format_lock(lock)
+    path: Path = wiring.folder / output
+    text = format_lock(lock, path.absolute().parent)
     if output == STDOUT and not check:
         wiring.console.data(text.removesuffix("\n"))
         return ExitCode.DONE
-    path: Path = wiring.folder / output
     changes = () if before is None else lock_changes(before, lock)
     for change in changes:
-        wiring.console.say(change)
+        wiring.console.say(str(change))
     if check:
         fits = before is not None and path.read_text(encoding="utf-8") == text
         if not fits:

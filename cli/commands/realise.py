@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
 from fromager.cli.asking import Words, read_request
+from fromager.cli.delivering import Delivery, find_collect
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.failures import exit_code, show
 from fromager.cli.interruption import stopping
@@ -17,9 +19,8 @@ from fromager.cli.wiring import Wiring, wire
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
-    from fromager.derivations import Realised, RealisedWheel, RealiseRequest
+    from fromager.derivations import Realised, RealiseRequest
     from fromager.store import LocalStore
 
 
@@ -75,7 +76,22 @@ if TYPE_CHECKING:
 @click.option("--no-deps", is_flag=True, help="Build only what is named.")
 @click.option("--pre", is_flag=True, help="Allow pre-releases.")
 @click.option(
-    "--out-link", metavar="PATH", help="Make a link to each wheel: PATH, PATH-2, …"
+    "--collection/--no-collection",
+    "collection",
+    default=None,
+    help="Make one object of all wheels, or none; by default it is made of several "
+    "requirements, and with -r or --group.",
+)
+@click.option(
+    "--allow-multiple",
+    is_flag=True,
+    help="Resolve each requirement on its own: a collection that may hold several "
+    "versions of a project.",
+)
+@click.option(
+    "--out-link",
+    metavar="PATH",
+    help="Make a link to the collection; without one, to each wheel: PATH, PATH-2, …",
 )
 @click.option(
     "--root", metavar="NAME", help="Keep the whole set: a generation of root NAME."
@@ -128,6 +144,8 @@ def command(
     pre: bool,
     out_link: str | None,
     root: str | None,
+    collection: bool | None,
+    allow_multiple: bool,
     as_json: bool,
     keep_going: bool,
     keep_failed: bool,
@@ -135,10 +153,14 @@ def command(
     **settings: object,
 ) -> int:
     """Resolve requirements, build them and all that they need from source, and print
-    the store paths of the wheels that were asked for.
+    the store path of the wheel that was asked for.
+
+    Of several requirements, or with -r, it is that of their collection: all wheels,
+    an index of them, a pylock.toml and constraints.
 
     What was built before is found by the key of all its inputs, and reused.
     """
+    from fromager.derivations import Collect
     from fromager.store import check_name
 
     wiring = wire(flags, **settings)
@@ -156,18 +178,28 @@ def command(
         request = locked_by(wiring.folder / lock, request, wiring.settings)
     if told := asked.places(flags):
         wiring = wire({**flags, **told}, **settings)
+    collect = find_collect(
+        request,
+        listed=bool(files or groups),
+        wanted=collection,
+        several=allow_multiple,
+    )
+    request = replace(request, collect=collect)
     with wiring.open_store(create=True) as store:
         realised = _realise(wiring, store, request, keep_going, keep_failed, refresh)
-        _print(wiring, store, realised, as_json)
+        delivery = Delivery(wiring, store, realised)
+        delivery.show(as_json=as_json)
         if out_link:
-            _link(wiring, store, realised, out_link)
+            delivery.link(out_link)
         if root:
-            _keep(wiring, store, realised, root)
+            delivery.keep(root)
     for failure in realised.failures:
         show(wiring.console, failure)
     if realised.failures:
         built = len(realised.wheels)
-        wiring.console.say(f"{built} built or reused, {len(realised.failures)} failed")
+        none = "" if collect is Collect.NOTHING else "; no collection is made"
+        failed = len(realised.failures)
+        wiring.console.say(f"{built} built or reused, {failed} failed{none}")
         return max(exit_code(failure) for failure in realised.failures)
     return ExitCode.DONE
 
@@ -191,7 +223,8 @@ def _realise(
         plan = plan_key(request, wiring.basis(base, means.customisation))
         known = memo.recall(plan, day)
         if known is not None:
-            store.touch(wheel.realisation.output for wheel in known.wheels)
+            whole = () if known.collection is None else (known.collection.output,)
+            store.touch([*whole, *(each.realisation.output for each in known.wheels)])
             return known
 
     from fromager.cli.progress import end_progress
@@ -207,75 +240,7 @@ def _realise(
         base = wiring.base(store, means.interpreter, thorough=False)
         plan = plan_key(request, wiring.basis(base, means.customisation))
         custom = means.customisation
+        watched = custom.watched() | wiring.rust.watched
         only = day if custom.depends_on_the_day else ""
-        memo.remember(plan, realised, pages, custom.watched(), only)
+        memo.remember(plan, realised, pages, watched, only)
     return realised
-
-
-def _print(
-    wiring: Wiring, store: LocalStore, realised: Realised, as_json: bool
-) -> None:
-    console = wiring.console
-    if as_json:
-        console.json(
-            {
-                "store": str(store.root),
-                "wheels": [_row(store, wheel) for wheel in realised.wheels],
-                "failures": [str(failure) for failure in realised.failures],
-            }
-        )
-        return
-    for wheel in realised.wheels:
-        if (url := wheel.realisation.fact("prebuilt")) is not None:
-            console.note(f"{wheel.subject} is not built from source, but from {url}")
-        if wheel.requested:
-            console.data(str(_path(store, wheel)))
-
-
-def _path(store: LocalStore, wheel: RealisedWheel) -> Path:
-    return store.place(wheel.realisation.output) / wheel.filename
-
-
-def _row(store: LocalStore, wheel: RealisedWheel) -> dict[str, object]:
-    realisation = wheel.realisation
-    return {
-        "name": wheel.name,
-        "version": wheel.version_text,
-        "requested": wheel.requested,
-        "dependencies": list(wheel.dependencies),
-        "path": str(_path(store, wheel)),
-        "store_path": str(realisation.output),
-        "key": str(realisation.key),
-        "digest": str(realisation.output_digest),
-        "sha256": realisation.fact("sha256"),
-        "raw_sha256": realisation.fact("raw_sha256"),
-        "level": realisation.level,
-        "prebuilt": realisation.fact("prebuilt"),
-        "derivation": str(realisation.derivation),
-    }
-
-
-def _link(wiring: Wiring, store: LocalStore, realised: Realised, out_link: str) -> None:
-    asked = [wheel for wheel in realised.wheels if wheel.requested]
-    for number, wheel in enumerate(asked, start=1):
-        link = wiring.folder / (out_link if number == 1 else f"{out_link}-{number}")
-        store.link_root(link, _path(store, wheel))
-
-
-def _keep(wiring: Wiring, store: LocalStore, realised: Realised, root: str) -> None:
-    """Make the set the next generation of a root; a part of it is none."""
-    from fromager.store import Member
-
-    if realised.failures:
-        wiring.console.warning(f"root {root}: no generation, since something failed")
-        return
-    members = [
-        Member(
-            f"{wheel.name}=={wheel.version_text}",
-            wheel.realisation.output,
-            wheel.realisation.key,
-        )
-        for wheel in realised.wheels
-    ]
-    made = store.add_generation(root, members)
-    wiring.console.note(f"root {root}: generation {made.number}")

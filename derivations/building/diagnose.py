@@ -92,6 +92,14 @@ _RULES: Final = (
         "Install rustc and cargo on this machine",
     ),
     _rule(
+        r"error: no matching package (?:named `([^`]+)` )?found(?=[^$]*directory source)"
+        r"|error: failed to select a version for the requirement `([^`]+)`"
+        r"|error: the lock file .* needs to be updated but --locked was passed"
+        r"|error: cannot update the lock file .* because --locked was passed",
+        "its Cargo.lock does not fit its Cargo.toml",
+        "Put the Cargo.lock in its place that cargo writes for this version of it",
+    ),
+    _rule(
         r"Could not find (CMake|Ninja)\b"
         r"|No such file or directory: '(cmake|meson|ninja|make|swig|bison|flex"
         r"|autoconf|automake|libtool|patchelf|pkg-config)'"

@@ -82,7 +82,7 @@ def check_openings(
             found[opening.at] = "device"
             continue
         _check_place(subject, opening, view)
-        found[opening.at] = str(_content(opening.path, facts))
+        found[opening.at] = str(content_digest(opening.path, facts))
     if lacking:
         raise SystemPackageMissing(subject, lacking)
     return found
@@ -161,7 +161,7 @@ def _check_place(subject: str, opening: Opening, view: MachineView) -> None:
         )
 
 
-def _content(path: str, facts: Facts) -> Digest:
+def content_digest(path: str, facts: Facts) -> Digest:
     """Names all that lies at and below a path; what did not change is not read."""
     listing = scan([path], [])
     state = blob_digest(states(listing.items)).hex

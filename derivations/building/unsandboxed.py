@@ -12,7 +12,7 @@ import re
 import signal
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fromager.derivations.building.command import exit_of, with_limits
 from fromager.derivations.building.launch import Cores, follow, open_pipe, spawn
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fromager.derivations.building.sandbox import SandboxExit, SandboxSpec, Stop
+
+
+NO_SANDBOX: Final = "none"
+"""The level of what is run so."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class UnsandboxedRunner:
     @property
     def level(self) -> str:
         """No sandbox at all."""
-        return "none"
+        return NO_SANDBOX
 
     def run(
         self, spec: SandboxSpec, output: Callable[[bytes], None], stop: Stop

@@ -85,7 +85,13 @@ class Customisation:
     def assignments(self, name: str, version: Version | None) -> tuple[Assignment, ...]:
         """The settings in force, each with where it was given."""
         rules = self.rules(name)
-        return settle(rules, version, self.around) if rules else ()
+        if not rules:
+            return ()
+        found = settle(rules, version, self.around)
+        if any(a.setting == "defaults" and a.value is False for a in found):
+            own = [rule for rule in rules if not rule.is_default]
+            return settle(own, version, self.around)
+        return found
 
     def rules(self, name: str) -> tuple[Rule, ...]:
         """The rules for a package and those for all, in the order of precedence."""

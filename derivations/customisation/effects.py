@@ -56,6 +56,9 @@ class Effects:
     flags: CompilerFlags = NO_FLAGS
     system: tuple[SystemNeed, ...] = ()
     openings: tuple[Opening, ...] = ()
+    rust: bool | tuple[str, ...] | None = None
+    """Whether its build compiles Rust, or which manifests; None if that is to be told
+    from its build requirements."""
     prebuilt: bool = False
     include_sdists: bool = True
     include_wheels: bool = False
@@ -128,6 +131,7 @@ def effects_of(
         ),
         system=cast("tuple[SystemNeed, ...]", found.all("system-packages")),
         openings=cast("tuple[Opening, ...]", found.all("open")),
+        rust=found.last("rust", None),
         prebuilt=bool(found.last("prebuilt", False)),
         include_sdists=bool(found.last("include-sdists", True)),
         include_wheels=bool(found.last("include-wheels", False)),

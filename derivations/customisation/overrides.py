@@ -4,6 +4,9 @@ overrides/settings.yaml           upstream's general settings
 overrides/settings/<name>.yaml    a package's settings, in upstream's form
 overrides/settings/<name>.toml    the same in this program's own
 overrides/patches/                see `PatchFolder`
+
+Beside them stand the default rules, which count less than all of these: a few packages
+cannot be built from what they publish without help.
 """
 
 from __future__ import annotations
@@ -17,12 +20,15 @@ from typing import TYPE_CHECKING, Final
 from packaging.utils import canonicalize_name
 
 from fromager.derivations.customisation.document import Node, Origin, SettingsError
+from fromager.derivations.customisation.rules import DEFAULT_LAYER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fromager.derivations.customisation.rules import Assignment, Rule
 
+DEFAULTS: Final = Path(__file__).with_name("defaults")
+"""The folder with the default rules: `<name>.toml`, each with its reason."""
 SUFFIXES: Final = (".yaml", ".toml")
 """In the order in which they are read: what is read later counts more."""
 
@@ -65,6 +71,8 @@ class Overrides:
     tables: tuple[SettingsTables, ...] = ()
     """Of the user's and the project's `fromager.toml`."""
     folder: Path | None = None
+    defaults: Path | None = None
+    """The folder with default rules; None for none."""
 
     @cached_property
     def files(self) -> dict[str, tuple[SettingsFile, ...]]:
@@ -99,11 +107,14 @@ class Overrides:
         """
         files = self.files.get(name, ())
         tables = [entry for each, entry in self._tables_of_packages() if each == name]
-        if not files and not tables:
+        default = self._defaults.get(f"{name}.toml")
+        if not files and not tables and default is None:
             return ()
         from fromager.derivations.customisation import native, upstream
 
         found: list[Rule] = []
+        if default is not None:
+            found += native.package_rules(name, _read(default), DEFAULT_LAYER)
         for layer, node in tables:
             found += native.package_rules(name, node, layer)
         layers = len(self.tables)
@@ -150,6 +161,9 @@ class Overrides:
                         rows += [_state(e) for e in entries if e.is_file()]
                 except (FileNotFoundError, NotADirectoryError):
                     continue
+        for path in self._defaults.values():
+            state = path.stat()
+            rows.append(f"{path.name}\0{state.st_size}\0{state.st_mtime_ns}")
         return tuple(sorted(rows))
 
     def beside(self, origin: str, name: str) -> tuple[Path, bytes]:
@@ -166,6 +180,14 @@ class Overrides:
         except OSError as error:
             reason = f"{name}: {error.strerror}"
             raise SettingsError(Origin(file, int(line)), reason) from error
+
+    @cached_property
+    def _defaults(self) -> dict[str, Path]:
+        """The files of the default rules, by name."""
+        if self.defaults is None:
+            return {}
+        with os.scandir(self.defaults) as entries:
+            return {entry.name: Path(entry.path) for entry in entries}
 
     @cached_property
     def _general_file(self) -> Path | None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from fromager.derivations.customisation.document import Origin
 
 EVERY_PACKAGE: Final = "*"
+DEFAULT_LAYER: Final = -1
+"""Of rules that come with the program: before all files of the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +102,20 @@ class Rule:
     position: int
     """Which rule of its file it is."""
 
+    @property
+    def is_default(self) -> bool:
+        """Whether it is one of those that nobody had to write."""
+        return self.layer == DEFAULT_LAYER
 
-def precedence(rule: Rule) -> tuple[bool, int, int, int]:
+
+def precedence(rule: Rule) -> tuple[bool, bool, int, int, int]:
     """The order of rules: what comes later counts more.
 
-    A rule for one package counts more than one for all; of those, one with more
+    A default rule counts less than all others. Of those, a rule for one package counts more than one for all; of those, one with more
     conditions; of those, one of a later file; of those, one further down in it.
     """
     named = rule.package != EVERY_PACKAGE
-    return named, rule.condition.count, rule.layer, rule.position
+    return not rule.is_default, named, rule.condition.count, rule.layer, rule.position
 
 
 def settle(

@@ -239,6 +239,14 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             forms.many(composites.opening),
         ),
         Setting(
+            "rust",
+            "true, false or paths",
+            "whether its build compiles Rust, or the Cargo.toml files that it builds",
+            _C.REPLACE,
+            _K.KEY,
+            forms.one(forms.rust),
+        ),
+        Setting(
             "cores-per-job",
             "number",
             "cores that each parallel job of its build takes",
@@ -317,6 +325,14 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             _C.TABLE,
             _K.FINISH,
             forms.purl,
+        ),
+        Setting(
+            "defaults",
+            "true or false",
+            "whether the rules that come with fromager for it hold",
+            _C.REPLACE,
+            _K.NOTHING,
+            forms.one(readers.flag),
         ),
         Setting(
             "annotations",

@@ -133,6 +133,15 @@ def wheel_files(node: Node) -> tuple[Part, ...]:
     return parts
 
 
+def rust(node: Node) -> object:
+    """Whether Rust is compiled, or the paths of what says so."""
+    if isinstance(node.value, bool):
+        return node.value
+    if isinstance(node.value, str):
+        return (readers.relative_path(node),)
+    return tuple(readers.relative_path(item) for item in readers.items(node))
+
+
 def submodules(node: Node) -> object:
     """All, none, or the paths of those that are meant; None for all."""
     if isinstance(node.value, bool):

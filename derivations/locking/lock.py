@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from packaging.version import Version
 
     from fromager.derivations.interpreter import Interpreter
+    from fromager.derivations.sources.direct import DirectRequirement, DirectSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,26 @@ class LockedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class LockedPlace:
+    """Where a requirement says itself that the source is, and what lies there."""
+
+    source: DirectSource
+    """A folder, an archive with its sha256, or a commit; without credentials."""
+    content: str | None = None
+    """The digest of the files, as a tree; None for an archive."""
+    requested: str | None = None
+    """The tag or branch that was asked for, if the source is a commit."""
+    variables: tuple[tuple[str, str], ...] = ()
+    """Environment variables that its build needs, sorted: the version out of git."""
+
+
+@dataclass(frozen=True, slots=True)
 class LockedRelease:
-    """A version of a project, and its only file that may be used."""
+    """A version of a project, and the only source of it that may be used."""
 
     name: str
     version: Version
-    file: LockedFile
+    origin: LockedFile | LockedPlace
     index: str | None = None
     """The index that has it, without credentials."""
     requires_python: str | None = None
@@ -127,6 +142,9 @@ class LockedRequest:
     """Without credentials, in order of priority."""
     limits: tuple[tuple[str, str | int], ...] = ()
     """How new files might be: the settings in force, sorted by name."""
+    direct: tuple[DirectRequirement, ...] = ()
+    """Requirements that say where their source is, with the name of their project."""
+    direct_constraints: tuple[DirectRequirement, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -153,6 +171,12 @@ class Lock:
     def by_subject(self) -> Mapping[str, LockedRelease]:
         """The releases by `name==version`."""
         return {release.subject: release for release in self.releases}
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether all that it names can only ever be one content; folders may change."""
+        origins = (release.origin for release in self.releases)
+        return all(not isinstance(o, LockedPlace) or o.source.is_fixed for o in origins)
 
     def installed_on(self, subject: str) -> tuple[str, ...]:
         """The names of the platforms on which a release is installed."""

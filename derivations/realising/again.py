@@ -53,7 +53,7 @@ def build_again(
         raise step.refused(f"it was not built, but taken from {place}")
     if step.derivation.builder in (FETCH_COMMIT_RECIPE, TAKE_FOLDER_RECIPE):
         raise step.refused("a commit and a folder are named by what they hold")
-    recipe = recipe_of(step.derivation.kind, step.derivation.builder)
+    recipe = recipe_of(step.derivation)
     if recipe is None:
         raise step.refused(f"a {step.derivation.kind.value} is nothing that was built")
     if recipe != step.derivation.builder:

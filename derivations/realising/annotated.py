@@ -15,11 +15,13 @@ from fromager.derivations.derivation import Derivation, Kind
 from fromager.derivations.realising import instantiate
 from fromager.derivations.realising.steps import Made
 from fromager.derivations.realising.wheel_file import wheel_file
-from fromager.derivations.versions import NORMALISATION_VERSION
+from fromager.derivations.versions import ANNOTATE_RECIPE, NORMALISATION_VERSION
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fromager.derivations.annotating.annotation import Annotation
-    from fromager.derivations.derivation import ResolvedDerivation
+    from fromager.derivations.derivation import ResolvedDerivation, Value
     from fromager.derivations.realising.attempt import BuiltWheel
     from fromager.derivations.realising.steps import Steps
     from fromager.store import LocalStore, Realisation, Transaction
@@ -37,7 +39,7 @@ async def annotated(
         WheelRefused: it already has a file of a name that the annotation gives.
     """
     origin = origin_of(built.step.derivation)
-    derivation = instantiate.annotated(
+    derivation = _annotated(
         built.subject,
         built.step.derivation,
         built.filename,
@@ -83,3 +85,28 @@ def as_built(store: LocalStore, wheel: Realisation) -> Realisation:
         return wheel
     found = store.realisations(key)
     return found[0] if found else wheel
+
+
+def _annotated(
+    subject: str,
+    wheel: Derivation,
+    filename: str,
+    annotation: Mapping[str, Value],
+    origin: Mapping[str, Value] | None,
+    normalisation: str,
+) -> Derivation:
+    """A wheel that was built and gets something more; `origin` is what its SBOM says
+    that it was made of."""
+    told = annotation["sbom"] is not None
+    return Derivation(
+        Kind.WHEEL,
+        subject,
+        ANNOTATE_RECIPE,
+        inputs=(("wheel", wheel),),
+        options=(
+            ("annotation", annotation),
+            ("filename", filename),
+            ("normalisation", normalisation),
+            ("origin", origin if told else None),
+        ),
+    )

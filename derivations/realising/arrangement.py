@@ -13,6 +13,9 @@ from fromager.derivations.building.system_needs import check_needs, check_openin
 from fromager.derivations.customisation.templates import InvalidTemplate, expand
 from fromager.derivations.plugins.protocol import Stage
 from fromager.derivations.realising import instantiate
+from fromager.derivations.realising.rust import ROLE
+from fromager.derivations.rust.environment import BuildRust, rust_environment
+from fromager.derivations.versions import RUST_RECIPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,9 +27,12 @@ if TYPE_CHECKING:
     from fromager.derivations.derivation import Value
     from fromager.derivations.plugins.use import PluginUse
     from fromager.derivations.realising.backend import BackendCall
+    from fromager.derivations.realising.rust import RustUse
     from fromager.derivations.realising.steps import Step
     from fromager.derivations.realising.target import BuildPolicy, Target
 
+RUST_FACT: Final = "rust"
+"""The fact of a realisation that tells which Rust toolchain of the machine it had."""
 SOURCE_FOLDER: Final = "/build/src"
 """Where the source lies inside, as keys have it."""
 OPENINGS_FACT: Final = "openings"
@@ -50,6 +56,9 @@ class Arrangement:
     cores: int
     jobs: int
     timeout: float | None
+    rust: RustUse | None = None
+    toolchain: str = ""
+    """Names the Rust toolchain, where there is one."""
     plugin: Step | None = None
     """The code of a plugin that has a say in the build."""
 
@@ -58,6 +67,12 @@ class Arrangement:
         """How that plugin is used."""
         override = self.effects.override
         return None if override is None else override.use(Stage.BUILD)
+
+    @property
+    def inputs(self) -> Mapping[str, Step]:
+        """What the build is given beside its source and its environment, by role."""
+        found = {} if self.rust is None else {ROLE: self.rust.crates}
+        return found if self.plugin is None else {**found, "plugin": self.plugin}
 
     def options(self, target: Target, runner: str) -> Mapping[str, Value]:
         """What the key of every step that runs the backend covers."""
@@ -79,6 +94,8 @@ class Arrangement:
                 "recipe": tools.wrapper_recipe(),
                 "remove": flags.remove,
             }
+        if self.rust is not None:
+            more["rust"] = {"recipe": RUST_RECIPE, "toolchain": self.toolchain}
         return instantiate.build_options(
             platform=target.base.platform.digest,
             sandbox=target.sandbox_name,
@@ -99,9 +116,12 @@ class Arrangement:
         """What is recorded beside the key: where on this machine that lies which the
         key names by content."""
         openings = {each.at: each.path for each in self.effects.openings}
-        if not openings:
-            return ()
-        return ((OPENINGS_FACT, json.dumps(openings, sort_keys=True)),)
+        found = []
+        if openings:
+            found.append((OPENINGS_FACT, json.dumps(openings, sort_keys=True)))
+        if self.rust is not None:
+            found.append((RUST_FACT, self.rust.toolchain.fact))
+        return tuple(found)
 
     def call(self, plain: BackendCall) -> BackendCall:
         """A call of the backend with all of this."""
@@ -116,6 +136,9 @@ class Arrangement:
             jobs=self.jobs,
             plugin=self.use,
             plugin_code=None if self.plugin is None else self.plugin.output,
+            rust=None
+            if self.rust is None
+            else BuildRust(self.rust.crates.output, self.rust.toolchain),
         )
 
     def limit(self, policy: BuildPolicy) -> BuildPolicy:
@@ -132,9 +155,11 @@ def arrange(
     policy: BuildPolicy,
     facts: Facts,
     told: tuple[tuple[str, str], ...] = (),
+    rust: RustUse | None = None,
 ) -> Arrangement:
     """How a version is built; `epoch` is its source's SOURCE_DATE_EPOCH, `told` are
-    variables that its source brings, which settings may replace.
+    variables that its source brings, which settings may replace, `rust` is what it
+    compiles Rust with.
 
     Raises:
         InvalidTemplate: a variable that cannot be expanded.
@@ -147,6 +172,8 @@ def arrange(
     base = keyed_environment(epoch, {**dict(told), **policy.variables})
     if effects.flags or programs:
         base["PATH"] = f"{tools.FOLDER}:{base['PATH']}"
+    if rust is not None:
+        base = {**rust_environment(base), **dict(told), **policy.variables}
     late = {*unkeyed_environment(1)} - base.keys()
     expanded = expand(effects.variables, {**effects.host, **base}, late, str(version))
     _check_epoch(effects, {**base, **expanded.variables}, expanded.late)
@@ -165,6 +192,8 @@ def arrange(
         share.cores,
         share.jobs(effects.cores_per_job, effects.memory_per_job),
         policy.timeout if effects.timeout is None else effects.timeout,
+        rust,
+        "" if rust is None else rust.toolchain.digest(facts),
     )
 
 

@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from packaging.version import Version
 
     from fromager.derivations.customisation.effects import Effects
-    from fromager.derivations.derivation import Derivation
     from fromager.derivations.realising.arrangement import Arrangement
     from fromager.derivations.realising.build_environments import BuildEnvironment
     from fromager.derivations.realising.steps import Step
@@ -42,6 +41,8 @@ class Work:
     release: Release
     source: Step
     effects: Effects
+    content: Digest | None = None
+    """Of what the source was taken from, where that is no file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +59,5 @@ class Attempt:
     @property
     def inputs(self) -> tuple[Step, ...]:
         """The steps whose outputs a build is given."""
-        plugin = self.arrangement.plugin
-        more = () if plugin is None else (plugin,)
+        more = self.arrangement.inputs.values()
         return (self.source, self.environment.step, *more)
-
-    @property
-    def plugin(self) -> Derivation | None:
-        """The code of a plugin that has a say in the build."""
-        plugin = self.arrangement.plugin
-        return None if plugin is None else plugin.derivation

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from fromager.derivations.customisation.values import CompilerFlags, Opening
     from fromager.derivations.plugins.use import PluginUse
     from fromager.derivations.realising.target import BuildPolicy, Target
+    from fromager.derivations.rust.environment import BuildRust
     from fromager.store import LocalStore, StorePath
 
 
@@ -66,6 +67,8 @@ class BackendCall:
     programs: Mapping[str, str] = field(default_factory=dict)
     """Programs of the machine that are seen in addition: name and place."""
     openings: tuple[Opening, ...] = ()
+    rust: BuildRust | None = None
+    """What it compiles Rust with, if it does."""
     jobs: int | None = None
     """Parallel jobs that the backend is told to run; None: one for each core."""
     plugin: PluginUse | None = None
@@ -78,13 +81,17 @@ class BackendCall:
         counted["FROMAGER_BUILD_CORES"] = str(cores)
         return {**counted, **self.variables, **finish(self.late, counted)}
 
-    def mounts(self, target: Target, folder: Path) -> tuple[Mount, ...]:
+    def mounts(
+        self, store: LocalStore, target: Target, folder: Path
+    ) -> tuple[Mount, ...]:
         """What the backend sees in addition; what must be made lies in `folder`."""
         found = [
             Mount(opening.path, opening.at)
             for opening in self.openings
             if not opening.is_device
         ]
+        if self.rust is not None:
+            found += self.rust.mounts(store, target.sandbox.level)
         if self.flags or self.programs:
             view = MachineView(target.base)
             wrapped = tools.compilers(view) if self.flags else ()
@@ -126,6 +133,8 @@ def call_backend(
     place = HookPlace.make(folder)
     store.materialise(source_tree(store, call.source), place.source, mtime=call.epoch)
     prepare(place.source)
+    if call.rust is not None:
+        call.rust.configure(store, folder, target.sandbox.level)
     project = place.source / call.build_dir
     system = build_system(_read(project / "pyproject.toml"))
     overriding = None
@@ -157,7 +166,7 @@ def call_backend(
         timeout=policy.timeout,
         output=log,
         stop=stop,
-        mounts=call.mounts(target, folder.with_name("tools")),
+        mounts=call.mounts(store, target, folder.with_name("tools")),
         overriding=overriding,
         devices=tuple(each.path for each in call.openings if each.is_device),
     )

@@ -83,6 +83,8 @@ class DirectSources:
     knowledge: KnowledgeBase
     packages: Callable[[], Awaitable[Packages]]
     markers: Mapping[str, str]
+    kept: Mapping[DirectSource, DirectSource] = field(default_factory=dict)
+    """What sources as they are asked for were fixed to before, and stay."""
     _found: dict[str, Located] = field(default_factory=dict)
 
     async def gather(
@@ -114,6 +116,11 @@ class DirectSources:
         return frozenset(
             name for name, one in self._found.items() if one.given.source.is_fixed
         )
+
+    @property
+    def asked(self) -> Mapping[str, DirectSource]:
+        """By project, the place as it was asked for."""
+        return {name: one.given.source for name, one in self._found.items()}
 
     def limit(self, constraints: Sequence[DirectRequirement]) -> None:
         """Take projects from these places, should something require them."""
@@ -163,7 +170,7 @@ class DirectSources:
     async def locate(self, given: DirectRequirement) -> Located:
         """What lies at the place that a requirement names."""
         source, commit = await self._fixed(given.source)
-        draft = _release(UNKNOWN, source, ())
+        draft = release_at(UNKNOWN, source, ())
         subject = given.name or _label(source)
         plain = within(NO_EFFECTS, source)
         if given.name is not None:
@@ -184,12 +191,12 @@ class DirectSources:
         )
         self._check_name(given, name)
         name = canonicalize_name(name or given.name or "") or None
-        release = _release(version or UNKNOWN, source, ())
+        release = release_at(version or UNKNOWN, source, ())
         if version is None:
             told = await self._version_of_git(source, commit)
             variables = () if told is None else version_variables(name, told)
             # The backend may say otherwise; settings for this version count.
-            release = _release(told or UNKNOWN, source, variables)
+            release = release_at(told or UNKNOWN, source, variables)
         tree, effects = bare, plain
         if name is not None:
             effects = self.sources.effects(name, release.version, release)
@@ -211,12 +218,13 @@ class DirectSources:
 
     async def _fixed(self, source: DirectSource) -> tuple[DirectSource, Commit | None]:
         """The source with what makes it one content: its commit, its hash."""
+        source = self.kept.get(source, source)
         match source:
             case GitSource():
                 commit = await self.checkouts.commit(source)
                 return source.at(commit.identity), commit
             case ArchiveSource(sha256=None):
-                draft = _release(UNKNOWN, source, ())
+                draft = release_at(UNKNOWN, source, ())
                 sha256 = await self.sources.trust_first_use(draft)
                 return replace(source, sha256=sha256), None
         return source, None
@@ -300,6 +308,16 @@ def _two_places(
     )
 
 
+def named(
+    direct: Sequence[DirectRequirement], found: Sequence[GivenRequirement]
+) -> tuple[DirectRequirement, ...]:
+    """Requirements with the names of what was found at their places, in that order."""
+    return tuple(
+        replace(each, name=canonicalize_name(by_name.requirement.name))
+        for each, by_name in zip(direct, found, strict=True)
+    )
+
+
 def without_places(metadata: Metadata) -> Metadata:
     """The metadata with requirements by name alone, for a source of its own.
 
@@ -326,9 +344,10 @@ def _by_name(located: Located) -> GivenRequirement:
     return GivenRequirement(Requirement(text), located.given.origin)
 
 
-def _release(
+def release_at(
     version: Version, source: DirectSource, variables: tuple[tuple[str, str], ...]
 ) -> Release:
+    """The release that lies at a place; `variables` are what its build needs of git."""
     filename, url, sha256 = _label(source), "", None
     if isinstance(source, ArchiveSource):
         filename, url, sha256 = source.filename, source.url, source.sha256

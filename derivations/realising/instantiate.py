@@ -16,15 +16,14 @@ from fromager.derivations.derivation import (
     Value,
 )
 from fromager.derivations.versions import (
-    ANNOTATE_RECIPE,
+    COLLECTION_RECIPE,
+    CRATES_RECIPE,
     ENVIRONMENT_RECIPE,
     FETCH_COMMIT_RECIPE,
     FETCH_RECIPE,
     LAYOUT_RECIPE,
     METADATA_RECIPE,
     PATCH_SET_RECIPE,
-    PLUGIN_REQUIRES_RECIPE,
-    PLUGIN_SOURCE_RECIPE,
     PREBUILT_RECIPE,
     REQUIRES_RECIPE,
     SOURCE_RECIPE,
@@ -35,6 +34,7 @@ from fromager.derivations.versions import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from fromager.derivations.collecting.plan import CollectionPlan
     from fromager.derivations.interpreter import Interpreter
     from fromager.store import Digest
 
@@ -136,35 +136,22 @@ def source_of_tree(
     )
 
 
-def overridden_source(
-    subject: str, inputs: Mapping[str, Derivation], options: Mapping[str, Value]
+def crates(
+    subject: str,
+    inputs: Mapping[str, Derivation],
+    listed: Sequence[Mapping[str, Value]],
 ) -> Derivation:
-    """A source as a plugin prepares it, from one that was prepared as usual."""
+    """Crates of Rust, unpacked where cargo finds them without a network.
+
+    `inputs` are what holds each of the crates `listed`, by role.
+    """
+    found: dict[str, Digest | Derivation] = {**inputs}
     return Derivation(
         Kind.SOURCE,
         subject,
-        PLUGIN_SOURCE_RECIPE,
-        inputs=tuple(sorted(inputs.items())),
-        options=tuple(sorted(options.items())),
-    )
-
-
-def overridden_requires(
-    subject: str,
-    source: Derivation,
-    environment: Derivation,
-    plugin: Derivation,
-    build: Mapping[str, Value],
-    function: str,
-) -> Derivation:
-    """What a plugin says that an environment must hold, as a JSON list."""
-    inputs = {"environment": environment, "plugin": plugin, "source": source}
-    return Derivation(
-        Kind.REQUIRES,
-        subject,
-        PLUGIN_REQUIRES_RECIPE,
-        inputs=tuple(inputs.items()),
-        options=tuple(sorted({**build, "hook": function}.items())),
+        CRATES_RECIPE,
+        inputs=tuple(sorted(found.items())),
+        options=(("crates", tuple(listed)),),
     )
 
 
@@ -227,14 +214,14 @@ def requires(
     source: Derivation,
     environment: Derivation,
     build: Mapping[str, Value],
-    plugin: Derivation | None = None,
+    more: Mapping[str, Derivation] | None = None,
 ) -> Derivation:
     """What a backend says that it needs to build a wheel, as a JSON list."""
     return Derivation(
         Kind.REQUIRES,
         subject,
         f"{REQUIRES_RECIPE} {build['runner']}",
-        inputs=_build_inputs(source, environment, plugin),
+        inputs=_build_inputs(source, environment, more),
         options=tuple(sorted({**build, "hook": _QUESTION}.items())),
     )
 
@@ -257,14 +244,14 @@ def metadata(
     source: Derivation,
     environment: Derivation,
     build: Mapping[str, Value],
-    plugin: Derivation | None = None,
+    more: Mapping[str, Derivation] | None = None,
 ) -> Derivation:
     """The core metadata that a wheel would have, as its backend says."""
     return Derivation(
         Kind.METADATA,
         subject,
         f"{METADATA_RECIPE} {build['runner']}",
-        inputs=_build_inputs(source, environment, plugin),
+        inputs=_build_inputs(source, environment, more),
         options=tuple(sorted(build.items())),
     )
 
@@ -275,7 +262,7 @@ def wheel(
     environment: Derivation,
     build: Mapping[str, Value],
     normalisation: str,
-    plugin: Derivation | None = None,
+    more: Mapping[str, Derivation] | None = None,
 ) -> Derivation:
     """A wheel. The backend is asked for its requirements first, in the same process:
     what asking leaves behind is part of the recipe, whether or not the answer was
@@ -284,33 +271,8 @@ def wheel(
         Kind.WHEEL,
         subject,
         f"{WHEEL_RECIPE} {build['runner']}",
-        inputs=_build_inputs(source, environment, plugin),
+        inputs=_build_inputs(source, environment, more),
         options=tuple(sorted({**build, "normalisation": normalisation}.items())),
-    )
-
-
-def annotated(
-    subject: str,
-    wheel: Derivation,
-    filename: str,
-    annotation: Mapping[str, Value],
-    origin: Mapping[str, Value] | None,
-    normalisation: str,
-) -> Derivation:
-    """A wheel that was built and gets something more; `origin` is what its SBOM says
-    that it was made of."""
-    told = annotation["sbom"] is not None
-    return Derivation(
-        Kind.WHEEL,
-        subject,
-        ANNOTATE_RECIPE,
-        inputs=(("wheel", wheel),),
-        options=(
-            ("annotation", annotation),
-            ("filename", filename),
-            ("normalisation", normalisation),
-            ("origin", origin if told else None),
-        ),
     )
 
 
@@ -322,6 +284,22 @@ def prebuilt(subject: str, file: Derivation, filename: str) -> Derivation:
         PREBUILT_RECIPE,
         inputs=(("file", file),),
         options=(("filename", filename), ("prebuilt", True)),
+    )
+
+
+def collection(plan: CollectionPlan, wheels: Mapping[str, Derivation]) -> Derivation:
+    """Wheels as one thing to install from; `wheels` gave them, by subject.
+
+    What the wheels were built from is in its inputs only: the same wheels, chosen in
+    the same way, are one collection whoever built them.
+    """
+    roles = {plan.role(wheel): wheels[wheel.subject] for wheel in plan.wheels}
+    return Derivation(
+        Kind.COLLECTION,
+        plan.subject,
+        COLLECTION_RECIPE,
+        inputs=tuple(sorted(roles.items())),
+        options=tuple(sorted(plan.options.items())),
     )
 
 
@@ -353,11 +331,15 @@ def build_options(
 
 
 def _build_inputs(
-    source: Derivation, environment: Derivation, plugin: Derivation | None
-) -> tuple[tuple[str, Derivation], ...]:
-    """What a backend is run on; with a plugin, if one has a say in that."""
-    code = () if plugin is None else (("plugin", plugin),)
-    return (("environment", environment), *code, ("source", source))
+    source: Derivation, environment: Derivation, more: Mapping[str, Derivation] | None
+) -> tuple[tuple[str, Digest | Derivation], ...]:
+    """What every step that runs a backend is given; `more` is what few packages have."""
+    inputs: dict[str, Digest | Derivation] = {
+        **(more or {}),
+        "environment": environment,
+        "source": source,
+    }
+    return tuple(sorted(inputs.items()))
 
 
 def object_name(text: str) -> str:

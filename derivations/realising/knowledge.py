@@ -97,7 +97,9 @@ class KnowledgeBase:
         preferred = replace(request, preferences=self.preferences.to_build(subject))
         return await self._resolve(f"build of {subject}", preferred, ask, self.metadata)
 
-    def check_source(self, subject: str, source: Digest) -> None:
+    def check_source(
+        self, subject: str, source: Digest, content: Digest | None
+    ) -> None:
         """See `Resolutions.check_source`: nothing is expected."""
 
     def comes_from_place(self, name: str, version: Version) -> bool:

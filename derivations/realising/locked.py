@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
 from fromager.derivations.locking.errors import LockMismatch
+from fromager.derivations.locking.lock import LockedPlace
+from fromager.derivations.realising.direct import release_at
 from fromager.derivations.resolution.candidate import Release
 from fromager.derivations.resolution.outcome import Pin, Resolved
 
@@ -85,11 +87,22 @@ class LockedVersions:
         return Resolved(tuple(pins.values()))
 
     def comes_from_place(self, name: str, version: Version) -> bool:
-        """No: only files of indexes are locked."""
-        return False
+        """Whether the lock names a place of its own for it."""
+        release = self.lock.by_subject.get(f"{name}=={version}")
+        return release is not None and isinstance(release.origin, LockedPlace)
 
-    def check_source(self, subject: str, source: Digest) -> None:
-        """Refuse a source that was prepared otherwise than the locked one."""
+    def check_source(
+        self, subject: str, source: Digest, content: Digest | None
+    ) -> None:
+        """Refuse what is not what was locked, or was prepared otherwise."""
+        release = self.lock.by_subject.get(subject)
+        place = None if release is None else release.origin
+        if isinstance(place, LockedPlace) and place.content not in (None, str(content)):
+            raise LockMismatch(
+                f"{subject}: {place.source} holds other files than it did when it was "
+                f"locked: {content}, not {place.content}",
+                hint=f"{_AGAIN} if the change is meant",
+            )
         build = self.locked.builds.get(subject)
         if build is not None and build.source not in (None, str(source)):
             raise LockMismatch(
@@ -141,22 +154,29 @@ def check_wheels(
                     raise LockMismatch(message, hint=_AGAIN)
 
 
+def _release(locked: LockedRelease) -> Release:
+    origin = locked.origin
+    if isinstance(origin, LockedPlace):
+        found = release_at(locked.version, origin.source, origin.variables)
+        return replace(found, requires_python=locked.requires_python, locked=True)
+    return Release(
+        locked.version,
+        origin.filename,
+        origin.url,
+        sha256=origin.sha256,
+        requires_python=locked.requires_python,
+        upload_time=origin.upload_time,
+        size=origin.size,
+        prebuilt=origin.prebuilt,
+        locked=True,
+    )
+
+
 def _pin(release: LockedRelease, names: set[str]) -> Pin:
-    file = release.file
     return Pin(
         release.name,
         release.version,
-        Release(
-            release.version,
-            file.filename,
-            file.url,
-            sha256=file.sha256,
-            requires_python=release.requires_python,
-            upload_time=file.upload_time,
-            size=file.size,
-            prebuilt=file.prebuilt,
-            locked=True,
-        ),
+        _release(release),
         release.extras,
         tuple(name for name in release.dependencies if name in names),
     )

@@ -11,7 +11,6 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from fromager.derivations.locking.writing import format_lock
 from fromager.derivations.realising.request import Realised, RealisedWheel
 from fromager.store import Digest, InvalidRecord, blob_digest
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from fromager.derivations.index.client import IndexClient
     from fromager.derivations.realising.request import RealiseRequest
     from fromager.derivations.resolution.request import GivenRequirement
-    from fromager.store import LocalStore
+    from fromager.store import LocalStore, Realisation
 
 MEMO_VERSION: Final = 3
 NAMESPACE: Final = "plan"
@@ -56,10 +55,14 @@ class Memo:
                 if state != _state(path):
                     return None
             wheels = tuple(self._wheel(row) for row in value["wheels"])
+            key = value["collection"]
+            collection = None if key is None else self._realisation(key)
         except (KeyError, TypeError, ValueError, InvalidRecord):
             return None
         found = tuple(wheel for wheel in wheels if wheel is not None)
-        return Realised(found) if len(found) == len(wheels) else None
+        if len(found) < len(wheels) or (collection is None) != (key is None):
+            return None
+        return Realised(found, collection=collection)
 
     def remember(
         self,
@@ -77,6 +80,9 @@ class Memo:
             "day": day,
             "pages": {name: str(digest) for name, digest in sorted(pages.items())},
             "watched": {path: _state(path) for path in sorted(watched)},
+            "collection": None
+            if realised.collection is None
+            else str(realised.collection.key),
             "wheels": [
                 [
                     wheel.name,
@@ -103,8 +109,8 @@ class Memo:
                 list(dependencies),
                 str(key),
             ]:
-                found = self.store.realisations(Digest.parse(key))
-                if not found or found[0].is_evidence:
+                found = self._realisation(key)
+                if found is None:
                     return None
                 return RealisedWheel(
                     name,
@@ -112,9 +118,14 @@ class Memo:
                     filename,
                     requested,
                     tuple(str(each) for each in dependencies),
-                    found[0],
+                    found,
                 )
         return None
+
+    def _realisation(self, key: str) -> Realisation | None:
+        """The newest realisation of a key; None if what is there is none of a build."""
+        found = self.store.realisations(Digest.parse(key))
+        return found[0] if found and not found[0].is_evidence else None
 
 
 def _state(path: str) -> str:
@@ -126,6 +137,12 @@ def _state(path: str) -> str:
 
 def plan_key(request: RealiseRequest, basis: Sequence[str]) -> str:
     """Names a request on a basis: index names, platform, patches, recipes, policy."""
+    lock = None
+    if request.lock is not None:
+        # Only who has a lock pays for it.
+        from fromager.derivations.locking.writing import format_lock
+
+        lock = format_lock(request.lock)
     value = [
         MEMO_VERSION,
         _texts(request.requirements),
@@ -138,7 +155,8 @@ def plan_key(request: RealiseRequest, basis: Sequence[str]) -> str:
         request.dependencies,
         request.prereleases,
         request.cutoffs.signature,
-        None if request.lock is None else format_lock(request.lock),
+        lock,
+        request.collect.value,
         list(basis),
     ]
     return blob_digest(json.dumps(value).encode()).hex

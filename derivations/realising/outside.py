@@ -12,7 +12,7 @@ import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from packaging.version import InvalidVersion, Version
 
@@ -22,7 +22,7 @@ from fromager.derivations.plugins.calling import Outside, failed
 from fromager.derivations.plugins.code import collect
 from fromager.derivations.plugins.protocol import BUILD_TAG, EVENTS, HOOKS
 from fromager.derivations.plugins.use import PluginUse
-from fromager.derivations.realising.build import TAIL_BYTES, last_lines
+from fromager.derivations.realising.build_log import TAIL_BYTES, last_lines
 from fromager.derivations.realising.downloads import promised_sha256
 from fromager.derivations.realising.events import LogOutput, Noted
 from fromager.derivations.realising.wheel_file import wheel_file
@@ -37,8 +37,7 @@ if TYPE_CHECKING:
     from fromager.derivations.plugins.entry_points import EntryPoint
     from fromager.derivations.plugins.protocol import Hook
     from fromager.derivations.plugins.use import Override
-    from fromager.derivations.realising.attempt import BuiltWheel
-    from fromager.derivations.realising.steps import Steps
+    from fromager.derivations.realising.steps import Step, Steps
 
 RESOLVE: Final = "get_resolver_provider"
 DOWNLOAD: Final = "download_source"
@@ -46,6 +45,30 @@ TOLD: Final = "hook-told"
 """Remembers which hooks heard of which wheels."""
 DOWNLOADED: Final = "plugin-download"
 """Remembers what plugins fetched first."""
+
+
+class Wheel(Protocol):
+    """A wheel in the store."""
+
+    @property
+    def name(self) -> str:
+        """The project's, normalised."""
+        ...
+
+    @property
+    def version(self) -> Version:
+        """The release's."""
+        ...
+
+    @property
+    def filename(self) -> str:
+        """The file's."""
+        ...
+
+    @property
+    def step(self) -> Step:
+        """What made it."""
+        ...
 
 
 @dataclass
@@ -140,9 +163,7 @@ class OutsideWork:
         self.steps.report(Noted(path.name, text))
         return sha256
 
-    async def tell(
-        self, built: BuiltWheel, *, prebuilt: bool, sdist: Path | None
-    ) -> None:
+    async def tell(self, built: Wheel, *, prebuilt: bool, sdist: Path | None) -> None:
         """Let all who hear of wheels hear of this one, each once."""
         plugins = self.customisation.plugins
         if plugins is None:
@@ -153,7 +174,7 @@ class OutsideWork:
                 await self._tell(event, entry, built, sdist)
 
     async def _tell(
-        self, event: str, entry: EntryPoint, built: BuiltWheel, sdist: Path | None
+        self, event: str, entry: EntryPoint, built: Wheel, sdist: Path | None
     ) -> None:
         store = self.steps.store
         key = f"{event} {entry} {built.step.realisation.key}"
@@ -172,7 +193,7 @@ class OutsideWork:
             await self._call(use, EVENTS[event], entry.attribute, values)
             store.remember(TOLD, key, b"")
 
-    async def build_tag_suffix(self, hook: str, built: BuiltWheel) -> str:
+    async def build_tag_suffix(self, hook: str, built: Wheel) -> str:
         """What a hook adds to the build tag of a wheel."""
         from packaging.utils import parse_wheel_filename
 
@@ -185,7 +206,7 @@ class OutsideWork:
         parts = await self._call(use, BUILD_TAG, function, values)
         return "".join(f"_{part}" for part in parts)
 
-    def _use(self, module: str, built: BuiltWheel) -> PluginUse:
+    def _use(self, module: str, built: Wheel) -> PluginUse:
         variant = self.customisation.around.variant
         return PluginUse(module, (), built.name, str(built.version), variant)
 

@@ -20,6 +20,7 @@ from fromager.derivations.building.sandbox import (
     keyed_environment,
     unkeyed_environment,
 )
+from fromager.derivations.derivation import Derivation, Kind
 from fromager.derivations.errors import BuildError
 from fromager.derivations.plugins.calling import (
     call_inside,
@@ -29,19 +30,19 @@ from fromager.derivations.plugins.calling import (
 )
 from fromager.derivations.realising import instantiate
 from fromager.derivations.realising.backend import source_tree
-from fromager.derivations.realising.build import BuildLog, last_lines
+from fromager.derivations.realising.build_log import BuildLog, last_lines
 from fromager.derivations.realising.history import Failure, remember_failure
 from fromager.derivations.realising.source_recipe import source_facts
 from fromager.derivations.realising.steps import Made, Step, Steps
 from fromager.derivations.sources.project import build_system
+from fromager.derivations.versions import PLUGIN_REQUIRES_RECIPE, PLUGIN_SOURCE_RECIPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from fromager.derivations.building.sandbox import Stop
-    from fromager.derivations.derivation import ResolvedDerivation
+    from fromager.derivations.derivation import ResolvedDerivation, Value
     from fromager.derivations.plugins.use import Override, PluginUse
-    from fromager.derivations.realising.arrangement import Arrangement
     from fromager.derivations.realising.environments import Environments
     from fromager.derivations.realising.target import BuildPolicy, Target
     from fromager.store import LocalStore, StorePath, Transaction
@@ -136,6 +137,18 @@ def prepared_root(call: Call, found: object, place: HookPlace) -> Path:
     return path
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """How the build is run in whose place a plugin is asked."""
+
+    override: Override
+    options: Mapping[str, Value]
+    """What its key covers of that."""
+    epoch: int
+    build_dir: str
+    variables: Mapping[str, str]
+
+
 class Workshop(Protocol):
     """Where plugins are called for a run, known once the target is."""
 
@@ -188,7 +201,7 @@ class OverriddenSteps:
         inputs = {"source": source, "plugin": code, "environment": environment}
         if archive is not None:
             inputs["archive"] = archive
-        derivation = instantiate.overridden_source(
+        derivation = _source(
             subject,
             {role: step.derivation for role, step in inputs.items()},
             {
@@ -228,20 +241,22 @@ class OverriddenSteps:
         return await self.steps.step(derivation, tuple(inputs.values()), make)
 
     async def system_requires(
-        self, subject: str, source: Step, arrangement: Arrangement, workshop: Workshop
-    ) -> tuple[str, ...] | None:
-        """What the first environment must hold, if a plugin says that."""
-        override, code = arrangement.effects.override, arrangement.plugin
-        if override is None or code is None or not override.plugin.overrides(SYSTEM):
-            return None
+        self,
+        subject: str,
+        source: Step,
+        surroundings: Surroundings,
+        workshop: Workshop,
+    ) -> tuple[str, ...]:
+        """What the first environment must hold, as a plugin says."""
+        override, code = surroundings.override, await self.code(surroundings.override)
         environment = await workshop.environments.environment({})
         setting = workshop.setting
-        derivation = instantiate.overridden_requires(
+        derivation = _requires(
             subject,
             source.derivation,
             environment.derivation,
             code.derivation,
-            arrangement.options(setting.target, ""),
+            surroundings.options,
             SYSTEM,
         )
         call = Call(
@@ -249,9 +264,9 @@ class OverriddenSteps:
             code.output,
             environment.output,
             source.output,
-            arrangement.epoch,
-            arrangement.effects.build_dir,
-            arrangement.variables,
+            surroundings.epoch,
+            surroundings.build_dir,
+            surroundings.variables,
         )
 
         def make(transaction: Transaction, resolved: ResolvedDerivation) -> Made:
@@ -287,3 +302,35 @@ class OverriddenSteps:
                 raise
             finally:
                 log.save(store, resolved)
+
+
+def _source(
+    subject: str, inputs: Mapping[str, Derivation], options: Mapping[str, Value]
+) -> Derivation:
+    """A source as a plugin prepares it, from one that was prepared as usual."""
+    return Derivation(
+        Kind.SOURCE,
+        subject,
+        PLUGIN_SOURCE_RECIPE,
+        inputs=tuple(sorted(inputs.items())),
+        options=tuple(sorted(options.items())),
+    )
+
+
+def _requires(
+    subject: str,
+    source: Derivation,
+    environment: Derivation,
+    plugin: Derivation,
+    build: Mapping[str, Value],
+    function: str,
+) -> Derivation:
+    """What a plugin says that an environment must hold, as a JSON list."""
+    inputs = {"environment": environment, "plugin": plugin, "source": source}
+    return Derivation(
+        Kind.REQUIRES,
+        subject,
+        PLUGIN_REQUIRES_RECIPE,
+        inputs=tuple(inputs.items()),
+        options=tuple(sorted({**build, "hook": function}.items())),
+    )

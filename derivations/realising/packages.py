@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from fromager.derivations.derivation import Derivation, ResolvedDerivation
     from fromager.derivations.realising.environments import Environments
     from fromager.derivations.realising.resolutions import Resolutions
+    from fromager.derivations.realising.rust import Rust
     from fromager.derivations.realising.sources import Sources
     from fromager.derivations.realising.target import BuildPolicy, Target
     from fromager.derivations.resolution.candidate import Release
@@ -75,6 +76,8 @@ class Packages:
     resolutions: Resolutions
     target: Target
     policy: BuildPolicy
+    rust: Rust | None = None
+    """Where packages that compile Rust get what they need."""
 
     def __post_init__(self) -> None:
         self.plans: dict[str, Plan] = {}
@@ -89,7 +92,12 @@ class Packages:
             self.steps.stop,
         )
         self.beginnings = Beginnings(
-            self.steps, self.sources, self.environments, self.target, self.policy
+            self.steps,
+            self.sources,
+            self.environments,
+            self.target,
+            self.policy,
+            self.rust,
         )
         self._rooms = BuildEnvironments(
             self.environments, self.resolutions, self.target, self.policy, self
@@ -233,9 +241,11 @@ class Packages:
     async def _work(self, name: str, version: Version, release: Release) -> Work:
         subject = f"{name}=={version}"
         source = await self.sources.tree(name, version, release)
-        self.resolutions.check_source(subject, source.realisation.output_digest)
+        content = self.sources.content(source, release)
+        digest = source.realisation.output_digest
+        self.resolutions.check_source(subject, digest, content)
         effects = self.sources.effects(name, version, release)
-        return Work(subject, name, release, source, effects)
+        return Work(subject, name, release, source, effects, content)
 
     async def _with_backend(
         self,
@@ -244,13 +254,12 @@ class Packages:
     ) -> T:
         """What `do` gives, in an environment that holds all the backend asks for."""
         subject, source = work.subject, work.source
-        arrangement = await self.beginnings.arrangement(work)
-        required = await self.beginnings.required(work, arrangement)
+        required, arrangement = await self.beginnings.begin(work)
         asked: tuple[Digest, ...] = ()
         for _ in range(MOST_ROUNDS):
             environment = await self._rooms.environment(subject, required)
             self.plans[subject] = Plan.of_source(
-                work.name, work.release, source, environment.versions
+                work.name, work.release, source, environment.versions, work.content
             )
             attempt = Attempt(subject, source, environment, arrangement, asked)
             asked = (*asked, self._question(attempt).key)
@@ -294,8 +303,12 @@ class Packages:
             attempt.source.derivation,
             attempt.environment.step.derivation,
             attempt.arrangement.options(self.target, self._place.runner),
-            plugin=attempt.plugin,
+            self._more(attempt),
         )
+
+    def _more(self, attempt: Attempt) -> Mapping[str, Derivation]:
+        inputs = attempt.arrangement.inputs
+        return {role: step.derivation for role, step in inputs.items()}
 
     async def _asked(self, attempt: Attempt, accepted: tuple[str, ...]) -> None:
         """Nothing, if the backend asks for nothing but what is `accepted`."""
@@ -325,7 +338,7 @@ class Packages:
             attempt.environment.step.derivation,
             attempt.arrangement.options(self.target, self._place.runner),
             NORMALISATION_VERSION,
-            attempt.plugin,
+            self._more(attempt),
         )
         build = WheelBuild(
             attempt.subject,
@@ -349,7 +362,7 @@ class Packages:
             attempt.source.derivation,
             attempt.environment.step.derivation,
             attempt.arrangement.options(self.target, self._place.runner),
-            plugin=attempt.plugin,
+            self._more(attempt),
         )
         run = MetadataRun(
             attempt.subject,

@@ -29,14 +29,21 @@ class Plan:
     """Of the prepared source; None for a wheel that is taken as it is."""
     environment: tuple[str, ...] = ()
     """What it is built with, as `name==version`, sorted."""
+    content: Digest | None = None
+    """Of what it is taken from, where that is no file: a folder, a commit."""
 
     @classmethod
     def of_source(
-        cls, name: str, release: Release, source: Step, versions: Mapping[str, Version]
+        cls,
+        name: str,
+        release: Release,
+        source: Step,
+        versions: Mapping[str, Version],
+        content: Digest | None,
     ) -> Plan:
         """The plan for a release whose source was prepared."""
         archive = dict(source.derivation.inputs).get("archive")
         file = archive if isinstance(archive, Derivation) else None
         subjects = (f"{name}=={version}" for name, version in versions.items())
         digest = source.realisation.output_digest
-        return cls(name, release, file, digest, tuple(sorted(subjects)))
+        return cls(name, release, file, digest, tuple(sorted(subjects)), content)

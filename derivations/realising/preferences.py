@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from fromager.derivations.locking.lock import LockedPlace
+from fromager.derivations.locking.places import as_asked
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from packaging.version import Version
 
     from fromager.derivations.locking.lock import Lock, LockedPlatform
+    from fromager.derivations.sources.direct import DirectSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,8 @@ class Preferences:
     tools_of: Mapping[str, Mapping[str, Version]] = field(default_factory=dict)
     """For the build environment of one release (`name==version`) or, where none is
     given for that, of one project."""
+    sources: Mapping[DirectSource, DirectSource] = field(default_factory=dict)
+    """What places as they are asked for stand for: commits, archives with a hash."""
 
     def to_build(self, subject: str) -> Mapping[str, Version]:
         """What is preferred in the build environment of a release."""
@@ -56,7 +62,20 @@ def kept_versions(
         sorted({each for build in locked.builds.values() for each in build.environment})
     )
     by_name = {subject.partition("==")[0]: own for subject, own in tools_of.items()}
-    return Preferences(versions(locked.wheels), tools, {**by_name, **tools_of})
+    return Preferences(
+        versions(locked.wheels),
+        tools,
+        {**by_name, **tools_of},
+        {
+            as_asked(
+                release.origin.source, release.origin.requested
+            ): release.origin.source
+            for release in lock.releases
+            if isinstance(release.origin, LockedPlace)
+            and release.origin.source.is_fixed
+            and release.name not in given_up
+        },
+    )
 
 
 NO_PREFERENCES: Final = Preferences()

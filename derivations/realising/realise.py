@@ -6,8 +6,9 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fromager.derivations.realising.means import Means
 from fromager.derivations.realising.preferences import NO_PREFERENCES
-from fromager.derivations.realising.run import Means, Run
+from fromager.derivations.realising.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

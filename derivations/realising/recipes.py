@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fromager.derivations import versions
 from fromager.derivations.building.scripts import compiler_digest, runner_digest
@@ -16,17 +16,16 @@ _OTHERWISE: Final = (
 )
 """Recipes of which a kind's usual one is another."""
 
+if TYPE_CHECKING:
+    from fromager.derivations.derivation import ResolvedDerivation
 
-def recipe_of(kind: Kind, builder: str) -> str | None:
-    """The recipe by which steps of a kind are done again; None if there is none.
 
-    `builder` is the one by which they were done: it tells what is done, too, where a
-    kind is made in several ways.
-    """
+def recipe_of(derivation: ResolvedDerivation) -> str | None:
+    """The recipe by which a step is done again here; None if there is none."""
     for recipe in _OTHERWISE:
-        if builder.partition("/")[0] == recipe.partition("/")[0]:
+        if derivation.builder.partition("/")[0] == recipe.partition("/")[0]:
             return recipe
-    match kind:
+    match derivation.kind:
         case Kind.FETCH:
             return versions.FETCH_RECIPE
         case Kind.METADATA:
@@ -34,7 +33,8 @@ def recipe_of(kind: Kind, builder: str) -> str | None:
         case Kind.PATCH_SET:
             return versions.PATCH_SET_RECIPE
         case Kind.SOURCE:
-            return versions.SOURCE_RECIPE
+            crates = derivation.option("crates") is not None
+            return versions.CRATES_RECIPE if crates else versions.SOURCE_RECIPE
         case Kind.ENVIRONMENT:
             return versions.ENVIRONMENT_RECIPE
         case Kind.LAYOUT:
@@ -43,6 +43,8 @@ def recipe_of(kind: Kind, builder: str) -> str | None:
             return f"{versions.REQUIRES_RECIPE} {runner_digest()}"
         case Kind.WHEEL:
             return f"{versions.WHEEL_RECIPE} {runner_digest()}"
+        case Kind.COLLECTION:
+            return versions.COLLECTION_RECIPE
     return None
 
 
@@ -54,6 +56,8 @@ def recipe_versions() -> tuple[str, ...]:
         versions.TAKE_FOLDER_RECIPE,
         versions.PATCH_SET_RECIPE,
         versions.SOURCE_RECIPE,
+        versions.CRATES_RECIPE,
+        versions.RUST_RECIPE,
         versions.LAYOUT_RECIPE,
         compiler_digest(),
         versions.ENVIRONMENT_RECIPE,
@@ -65,6 +69,7 @@ def recipe_versions() -> tuple[str, ...]:
         versions.PLUGIN_REQUIRES_RECIPE,
         caller_digest(),
         versions.PREBUILT_RECIPE,
+        versions.COLLECTION_RECIPE,
         runner_digest(),
         versions.SANDBOX_VERSION,
         versions.NORMALISATION_VERSION,

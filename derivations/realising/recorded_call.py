@@ -18,7 +18,15 @@ from fromager.derivations.customisation.values import (
 )
 from fromager.derivations.errors import BuildError
 from fromager.derivations.plugins.use import PluginUse
-from fromager.derivations.realising.arrangement import OPENINGS_FACT, SOURCE_FOLDER
+from fromager.derivations.realising.arrangement import (
+    OPENINGS_FACT,
+    RUST_FACT,
+    SOURCE_FOLDER,
+)
+from fromager.derivations.realising.rust import ROLE
+from fromager.derivations.rust.environment import BuildRust
+from fromager.derivations.rust.toolchain import RustToolchain
+from fromager.derivations.versions import RUST_RECIPE
 
 if TYPE_CHECKING:
     from fromager.derivations.derivation import Value
@@ -51,6 +59,7 @@ def recorded_call(
         openings=openings,
         plugin=plugin_of(step),
         plugin_code=step.input("plugin") if "plugin" in options else None,
+        rust=_rust(step),
     )
 
 
@@ -100,6 +109,27 @@ def _openings(
         raise step.refused(error.reason, hint=error.hint) from error
     _compare(step, recorded, here)
     return openings
+
+
+def _rust(step: RecordedStep) -> BuildRust | None:
+    recorded = step.derivation.option("rust")
+    if not isinstance(recorded, Mapping):
+        return None
+    if recorded.get("recipe") != RUST_RECIPE:
+        raise step.refused("its Rust was compiled in another way")
+    try:
+        toolchain = RustToolchain.of_fact(step.realisation.fact(RUST_FACT) or "")
+    except (ValueError, TypeError) as error:
+        reason = "nothing tells which Rust toolchain it was compiled with"
+        raise step.refused(reason) from error
+    try:
+        here = toolchain.digest(step.store)
+    except BuildError as error:
+        raise step.refused(error.reason, hint=error.hint) from error
+    if here != recorded.get("toolchain"):
+        text = f"the Rust toolchain in {toolchain.root} is another one now"
+        raise step.refused(text)
+    return BuildRust(step.input(ROLE), toolchain)
 
 
 def _programs(

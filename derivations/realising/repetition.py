@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from fromager.derivations.annotating.annotation import Recorded
-from fromager.derivations.annotating.wheel import annotate
 from fromager.derivations.building.environment import base_files, compose
 from fromager.derivations.building.hooks import HookStatus
-from fromager.derivations.building.sandbox import Launched, keyed_environment
+from fromager.derivations.building.sandbox import Launched
+from fromager.derivations.collecting.files import WHEELS, collection_files
+from fromager.derivations.collecting.plan import read_plan
 from fromager.derivations.derivation import Kind
 from fromager.derivations.errors import BuildError, InputError, InputGone, SourceError
 from fromager.derivations.realising import fetched
@@ -20,20 +21,16 @@ from fromager.derivations.realising.backend import (
     take_metadata,
     take_wheel,
 )
-from fromager.derivations.realising.build import BuildLog, last_lines
+from fromager.derivations.realising.build_log import BuildLog, last_lines
+from fromager.derivations.realising.collecting import collected_facts
 from fromager.derivations.realising.environments import base_tree, lay_out, layout_tree
-from fromager.derivations.realising.overriding import (
-    PREPARE,
-    SYSTEM,
-    Call,
-    Setting,
-    call_plugin,
-    prepared_root,
+from fromager.derivations.realising.overridden_again import (
+    PluginAgain,
+    annotated_again,
 )
 from fromager.derivations.realising.recorded import RecordedStep, parse_digest
 from fromager.derivations.realising.recorded_call import (
     build_dir_of,
-    plugin_of,
     recorded_call,
 )
 from fromager.derivations.realising.source_recipe import (
@@ -43,9 +40,18 @@ from fromager.derivations.realising.source_recipe import (
     recorded_recipe,
     source_facts,
 )
+from fromager.derivations.rust.vendoring import (
+    TOP,
+    numbered,
+    recorded_crates,
+    role_of,
+    vendor,
+)
 from fromager.derivations.sources.project import build_system
+from fromager.derivations.sources.sink import FolderSink
 from fromager.derivations.versions import (
     ANNOTATE_RECIPE,
+    CRATES_RECIPE,
     NORMALISATION_VERSION,
     PLUGIN_REQUIRES_RECIPE,
     PLUGIN_SOURCE_RECIPE,
@@ -53,10 +59,9 @@ from fromager.derivations.versions import (
 from fromager.store import Directory, File, ObjectMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
-    from fromager.derivations.building.hooks import HookAnswer, HookPlace, Operation
+    from fromager.derivations.building.hooks import HookAnswer, Operation
     from fromager.derivations.realising.rebuilding import Conditions, RebuildMeans
     from fromager.derivations.realising.target import Target
 
@@ -85,7 +90,7 @@ class Repetition:
             case Kind.PATCH_SET:
                 return self._patch_set(), ()
             case Kind.SOURCE if self._step.derivation.builder == PLUGIN_SOURCE_RECIPE:
-                return self._overridden_source()
+                return self._by_plugin().source()
             case Kind.SOURCE:
                 return self._source()
             case Kind.LAYOUT:
@@ -95,13 +100,15 @@ class Repetition:
             case Kind.REQUIRES if (
                 self._step.derivation.builder == PLUGIN_REQUIRES_RECIPE
             ):
-                return self._overridden_requires(), ()
+                return self._by_plugin().requires(), ()
             case Kind.REQUIRES:
                 return self._requires(), ()
             case Kind.METADATA:
                 return self._metadata(), ()
             case _ if self._step.derivation.builder == ANNOTATE_RECIPE:
-                return self._annotated()
+                return annotated_again(self._store, self._step, self._folder)
+            case Kind.COLLECTION:
+                return self._collection(), ()
             case _:
                 return self._wheel()
 
@@ -150,7 +157,23 @@ class Repetition:
                 raise InputGone(self._step.subject, "a file", str(digest))
             (folder / DROPPED / digest.hex).write_bytes(place.read_bytes())
 
+    def _crates(self) -> Path:
+        try:
+            crates = recorded_crates(self._step.derivation.option("crates"))
+            sources = numbered(crates)
+            held = [
+                (crate, self._store.place(self._step.input(role_of(crate, sources))))
+                for crate in crates
+            ]
+        except (KeyError, SourceError) as error:
+            reason = f"its derivation does not tell its crates: {error}"
+            raise self._step.refused(reason) from error
+        vendor(held, FolderSink(self._folder), self._means.limits)
+        return self._folder / TOP
+
     def _source(self) -> tuple[Path, Facts]:
+        if self._step.derivation.builder == CRATES_RECIPE:
+            return self._crates(), ()
         inputs = self._step.inputs()
         folder, limits = self._folder / "out", self._means.limits
         options = dict(self._step.derivation.options)
@@ -169,46 +192,11 @@ class Repetition:
         )
         return prepared.root, source_facts(prepared.newest)
 
-    def _overridden_source(self) -> tuple[Path, Facts]:
-        epoch = int(str(self._step.derivation.option("epoch")))
-        filename = self._step.derivation.option("filename")
-        archive = None
-        if isinstance(filename, str):
-            archive = self._store.place(self._step.input("archive")) / filename
-        variables = keyed_environment(epoch, {})
-        call = self._plugin_call(epoch, self._step.text("build_dir"), variables)
-        found, place = self._called(replace(call, archive=archive), PREPARE)
-        return prepared_root(call, found, place), source_facts(epoch)
-
-    def _overridden_requires(self) -> Path:
-        variables = self._step.texts("variables")
-        call = self._plugin_call(self._epoch, build_dir_of(self._step), variables)
-        found, _ = self._called(call, SYSTEM)
-        path = self._folder / "requires.json"
-        path.write_bytes(json.dumps(found).encode())
-        return path
-
-    def _plugin_call(
-        self, epoch: int, build_dir: str, variables: Mapping[str, str]
-    ) -> Call:
-        use = plugin_of(self._step)
-        if use is None:
-            raise self._step.refused("its derivation does not tell its plugin")
-        code, environment, source = (
-            self._step.input(role) for role in ("plugin", "environment", "source")
-        )
-        return Call(use, code, environment, source, epoch, build_dir, variables)
-
-    def _called(self, call: Call, function: str) -> tuple[object, HookPlace]:
-        target, means = self._target(), self._means
+    def _by_plugin(self) -> PluginAgain:
+        target = self._target()
         platform = str(target.base.platform.digest)
         self._compare("platform", self._step.text("platform"), platform)
-        setting = Setting(self._store, target, means.policy, means.stop)
-        log = BuildLog(self._folder / "log", self._step.subject, means.report)
-        try:
-            return call_plugin(setting, call, function, self._folder / "build", log)
-        finally:
-            log.close()
+        return PluginAgain(self._means, self._step, target, self._folder)
 
     def _layout(self) -> Path:
         target = self._target()
@@ -242,6 +230,20 @@ class Repetition:
                 place.symlink_to(content)
         return folder
 
+    def _collection(self) -> Path:
+        plan = read_plan(dict(self._step.derivation.options))
+        outputs = {w.subject: self._step.input(plan.role(w)) for w in plan.wheels}
+        folder = self._folder / "out"
+        facts = collected_facts(self._store, plan, outputs)
+        for path, text in collection_files(plan, facts).items():
+            place = folder / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(text)
+        for wheel in plan.wheels:
+            packed = self._store.place(outputs[wheel.subject]) / wheel.filename
+            shutil.copy(packed, folder / WHEELS / wheel.filename)
+        return folder
+
     def _requires(self) -> Path:
         answer = self._call("ask", ())
         path = self._folder / "answer.json"
@@ -262,19 +264,6 @@ class Repetition:
         out = self._folder / "build" / "out"
         facts = take_wheel(name, Version(version), out, target, epoch=self._epoch)
         return target, facts
-
-    def _annotated(self) -> tuple[Path, Facts]:
-        options = dict(self._step.derivation.options)
-        try:
-            said = Recorded.parse(options.get("annotation"), options.get("origin"))
-        except ValueError as error:
-            raise self._step.refused(str(error)) from error
-        folder = self._folder / "wheel"
-        folder.mkdir()
-        wheel = self._store.place(self._step.input("wheel"))
-        packed = wheel / self._step.text("filename")
-        made = annotate(packed, folder, said.annotation, said.origin)
-        return folder, made.digests.facts
 
     def _metadata(self) -> Path:
         answer = self._answered("metadata")

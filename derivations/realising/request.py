@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from fromager.derivations.resolution.cutoff import NO_CUTOFFS
@@ -17,6 +18,18 @@ if TYPE_CHECKING:
     from fromager.derivations.sources.direct import DirectRequirement
     from fromager.derivations.sources.tag_rules import TagRule
     from fromager.store import Realisation
+
+
+class Collect(Enum):
+    """What becomes of the wheels of a request."""
+
+    NOTHING = "nothing"
+    """Each is an object of its own."""
+    SINGLE = "single"
+    """Together they are one more object: a collection."""
+    SEVERAL = "several"
+    """Each requirement is resolved on its own, so that versions may differ; all that
+    comes of that is one collection."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +56,7 @@ class RealiseRequest:
     """How new files may be, those of build requirements too."""
     lock: Lock | None = None
     """Where all versions and hashes are taken from; no index is asked then."""
+    collect: Collect = Collect.NOTHING
 
     @property
     def logins(self) -> tuple[Login, ...]:
@@ -53,6 +67,8 @@ class RealiseRequest:
     @property
     def is_fixed(self) -> bool:
         """Whether no place that it names may hold something else the next time."""
+        if self.lock is not None:
+            return self.lock.is_fixed
         places = (*self.direct, *self.direct_constraints)
         return not self.tag_rules and all(given.source.is_fixed for given in places)
 
@@ -85,8 +101,10 @@ class Realised:
     """The wheels of a request."""
 
     wheels: tuple[RealisedWheel, ...]
-    """Sorted by name."""
+    """Sorted by name and version."""
     failures: tuple[Exception, ...] = field(default=())
     """What could not be built, with `keep_going`; root causes first."""
     steps_done: int = 0
     """Steps that were not found in the store."""
+    collection: Realisation | None = None
+    """What gave the collection of all wheels, if there is one."""

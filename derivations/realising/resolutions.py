@@ -58,8 +58,12 @@ class Resolutions(Protocol):
         """Whether a release is from no index, but from where a requirement said."""
         ...
 
-    def check_source(self, subject: str, source: Digest) -> None:
+    def check_source(
+        self, subject: str, source: Digest, content: Digest | None
+    ) -> None:
         """Refuse a prepared source that is not the one that is expected.
+
+        `content` is the tree that it was taken from, where that is no file.
 
         Raises:
             LockMismatch: it is another one.

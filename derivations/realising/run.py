@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -19,7 +19,16 @@ from fromager.derivations.errors import (
 from fromager.derivations.locking.lock import LockedPlatform
 from fromager.derivations.realising.attempt import BuiltWheel
 from fromager.derivations.realising.checkouts import Checkouts
-from fromager.derivations.realising.direct import DirectSources, without_places
+from fromager.derivations.realising.collecting import (
+    BuiltSet,
+    Collecting,
+    result_of,
+)
+from fromager.derivations.realising.contradictions import believe_wheels
+from fromager.derivations.realising.direct import (
+    DirectSources,
+    named,
+)
 from fromager.derivations.realising.environments import Environments
 from fromager.derivations.realising.events import Noted
 from fromager.derivations.realising.knowledge import KnowledgeBase
@@ -33,11 +42,12 @@ from fromager.derivations.realising.outside import OutsideWork
 from fromager.derivations.realising.packages import Packages, static_needs
 from fromager.derivations.realising.prebuilt import with_prebuilt
 from fromager.derivations.realising.preferences import NO_PREFERENCES
+from fromager.derivations.realising.request import Collect, Realised
+from fromager.derivations.realising.rust import Rust
 from fromager.derivations.realising.settling import (
+    asked_for,
     is_exact,
     needs_nothing,
-    result_of,
-    same_needs,
     way_to,
 )
 from fromager.derivations.realising.sources import Sources
@@ -45,6 +55,7 @@ from fromager.derivations.realising.tagged import TaggedProjects
 from fromager.derivations.realising.version_files import with_version_files
 from fromager.derivations.resolution.candidate import Metadata
 from fromager.derivations.resolution.request import Prereleases, Request
+from fromager.derivations.rust.registries import Registries
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -52,23 +63,19 @@ if TYPE_CHECKING:
     from packaging.markers import Marker
     from packaging.version import Version
 
-    from fromager.derivations.customisation.customisation import Customisation
-    from fromager.derivations.index.client import IndexClient
     from fromager.derivations.index.page import ProjectPage
-    from fromager.derivations.interpreter import Interpreter
     from fromager.derivations.realising.knowledge import AskOverride
+    from fromager.derivations.realising.means import Means
     from fromager.derivations.realising.overriding import Workshop
     from fromager.derivations.realising.preferences import Preferences
     from fromager.derivations.realising.request import Realised, RealiseRequest
     from fromager.derivations.realising.resolutions import Resolutions
     from fromager.derivations.realising.steps import Steps
-    from fromager.derivations.realising.target import BuildPolicy, Target
     from fromager.derivations.resolution.candidate import ProjectReleases, Release
     from fromager.derivations.resolution.outcome import Pin
     from fromager.derivations.resolution.outcome import Resolved as Resolution
     from fromager.derivations.resolution.request import GivenRequirement
-    from fromager.derivations.sources.members import Limits
-    from fromager.derivations.sources.opening import Repositories
+    from fromager.derivations.sources.direct import DirectRequirement
 
 T = TypeVar("T")
 
@@ -78,25 +85,6 @@ REQUEST: Final = "request"
 MOST_CORRECTIONS: Final = 20
 """How often built wheels may contradict what was resolved upon."""
 CONTRADICTED: Final = "built wheels contradict their sources again and again"
-
-
-@dataclass(frozen=True)
-class Means:
-    """What requests are realised with."""
-
-    client: IndexClient
-    interpreter: Interpreter
-    find_target: Callable[[], Target]
-    """Gives the target; called once, in a thread, while versions are looked up: to
-    look at a whole machine takes a while."""
-    policy: BuildPolicy
-    customisation: Customisation
-    limits: Limits
-    keep_going: bool = False
-    repositories: Repositories | None = None
-    """Fetches repositories, and tells their tags; None where none can be asked."""
-    refresh: bool = False
-    """Whether files that were trusted at first sight are looked at anew."""
 
 
 class Run:
@@ -114,12 +102,15 @@ class Run:
         self._keep_going = means.keep_going
         self._means, self._interpreter = means, means.interpreter
         self._only_plans = preferences is not None
+        self._preferences = preferences or NO_PREFERENCES
+        self._places: DirectSources | None = None
+        self._direct: tuple[DirectRequirement, ...] = ()
         self._knowledge = KnowledgeBase(
             steps,
             means.client,
             self._adapted,
             replace(request.cutoffs, customised=means.customisation.min_age),
-            preferences or NO_PREFERENCES,
+            self._preferences,
         )
         self.resolutions: Resolutions = self._knowledge
         if request.lock is not None:
@@ -141,6 +132,15 @@ class Run:
             self._workshop,
             self._outside,
         )
+        self._rust = Rust(
+            steps,
+            self._sources,
+            means.client,
+            Registries(means.find_registries, means.client.download),
+            means.rust,
+            means.limits,
+            self._checkouts,
+        )
         self._given: tuple[GivenRequirement, ...] = request.requirements
         self._fixed: frozenset[str] = frozenset()
         self._begun: dict[str, asyncio.Task[None]] = {}
@@ -154,23 +154,37 @@ class Run:
         """All wheels of the request, resolved again whenever a wheel demands it."""
         async with self._at_work():
             for _ in range(MOST_CORRECTIONS):
-                resolution = await self._resolve()
-                packages = await self._packages
-
-                async def build(pin: Pin, packages: Packages = packages) -> BuiltWheel:
-                    return await packages.finished(pin.name, pin.version, pin.release)
-
-                built = await self._each(resolution, build)
-                self._check_lock(resolution, built)
-                if not self._contradictions(built):
-                    return result_of(resolution, built, self._asked, self._steps.done)
+                sets = await asyncio.gather(*map(self._built_set, self._groups))
+                contradicted = [self._contradictions(each.built) for each in sets]
+                if not any(contradicted):
+                    return await self._result(sets)
             raise ResolutionError(CONTRADICTED)
+
+    @property
+    def _groups(self) -> list[tuple[GivenRequirement, ...]]:
+        """The requirements, as they are resolved together."""
+        if self._request.collect is not Collect.SEVERAL:
+            return [self._given]
+        return [
+            (given,) for given in self._given if self._applies(given.requirement.marker)
+        ]
+
+    async def _built_set(self, given: tuple[GivenRequirement, ...]) -> BuiltSet:
+        resolution = await self._resolve(given)
+        packages = await self._packages
+
+        async def build(pin: Pin) -> BuiltWheel:
+            return await packages.finished(pin.name, pin.version, pin.release)
+
+        built = await self._each(resolution, build)
+        self._check_lock(resolution, built)
+        return BuiltSet(resolution, built, asked_for(given))
 
     async def plan(self) -> Planned:
         """The versions of the request, and what each is built with."""
         async with self._at_work():
             for _ in range(MOST_CORRECTIONS):
-                resolution = await self._resolve()
+                resolution = await self._resolve(self._given)
                 packages = await self._packages
 
                 async def plan(pin: Pin, packages: Packages = packages) -> None:
@@ -178,8 +192,13 @@ class Run:
 
                 await self._each(resolution, plan)
                 if not self._contradictions(packages.built):
-                    indexes = self._knowledge.indexes
-                    return Planned(resolution, packages.plans, indexes)
+                    return Planned(
+                        resolution,
+                        packages.plans,
+                        self._knowledge.indexes,
+                        self._direct,
+                        {} if self._places is None else self._places.asked,
+                    )
             raise ResolutionError(CONTRADICTED)
 
     @asynccontextmanager
@@ -205,6 +224,7 @@ class Run:
             self.resolutions,
             target,
             self._means.policy,
+            self._rust,
         )
 
     def _told_by_plugin(self, name: str) -> AskOverride | None:
@@ -250,16 +270,19 @@ class Run:
             self._knowledge,
             packages,
             self._interpreter.marker_environment,
+            self._preferences.sources,
         )
         found = await places.gather(direct, dependencies=request.dependencies)
         places.limit(limits)
+        self._places = places
+        self._direct = named(direct, found)
         self._fixed = places.fixed
         self._given = (*request.requirements, *found)
 
-    async def _resolve(self) -> Resolution:
+    async def _resolve(self, given: tuple[GivenRequirement, ...]) -> Resolution:
         request = self._request
         wanted = Request(
-            self._given,
+            given,
             self._interpreter.marker_environment,
             constraints=request.constraints,
             prereleases=(
@@ -332,7 +355,7 @@ class Run:
             try:
                 return await work(pin)
             except DerivationError as error:
-                way = way_to(pin, resolution, self._asked)
+                way = way_to(pin, resolution, asked_for(self._given))
                 if len(way) > 1:
                     error.add_note(" needs ".join(way))
                 raise
@@ -348,11 +371,6 @@ class Run:
             for pin, result in zip(resolution.pins, results, strict=True)
         }
 
-    @property
-    def _asked(self) -> frozenset[str]:
-        names = (given.requirement.name for given in self._given)
-        return frozenset(canonicalize_name(name) for name in names)
-
     def _check_lock(
         self, resolution: Resolution, built: Mapping[str, BuiltWheel | BaseException]
     ) -> None:
@@ -362,27 +380,17 @@ class Run:
             check_wheels(resolution, needs, self._interpreter.marker_environment)
 
     def _contradictions(self, built: Mapping[str, BuiltWheel | BaseException]) -> bool:
-        """Whether a wheel needs something else than what was resolved upon.
-
-        The wheel is believed from then on.
-        """
+        """Whether a wheel needs something else than what was resolved upon."""
         if not self._request.dependencies:
             return False
-        found = False
-        for result in built.values():
-            if not isinstance(result, BuiltWheel):
-                continue
-            key = (result.name, result.version)
-            believed = self.resolutions.metadata.get(key)
-            if believed is None:
-                continue
-            needs = result.metadata
-            if self.resolutions.comes_from_place(*key):
-                needs = without_places(needs)
-            if same_needs(believed, needs):
-                continue
-            self.resolutions.metadata[key] = needs
-            text = "its wheel needs something else than its source promised"
-            self._steps.report(Noted(f"{result.name}=={result.version}", text))
-            found = True
-        return found
+        return believe_wheels(self.resolutions, built.values(), self._steps.report)
+
+    async def _result(self, sets: list[BuiltSet]) -> Realised:
+        found = result_of(sets, self._steps.done)
+        collect = self._request.collect
+        if collect is Collect.NOTHING or found.failures or not found.wheels:
+            return found
+        several = collect is Collect.SEVERAL
+        collecting = Collecting(self._steps, self._interpreter)
+        step = await collecting.collect(sets, several=several)
+        return replace(found, steps_done=self._steps.done, collection=step.realisation)

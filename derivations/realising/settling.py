@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from packaging.utils import canonicalize_name
+
 from fromager.derivations.errors import BuildError
-from fromager.derivations.realising.attempt import BuiltWheel
-from fromager.derivations.realising.request import Realised, RealisedWheel
 from fromager.derivations.resolution.candidate import Metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from packaging.specifiers import SpecifierSet
     from packaging.version import Version
 
     from fromager.derivations.resolution.candidate import Release
     from fromager.derivations.resolution.outcome import Pin, Resolved
+    from fromager.derivations.resolution.request import GivenRequirement
 
 
 def way_to(wanted: Pin, resolution: Resolved, asked: Iterable[str]) -> tuple[str, ...]:
@@ -34,6 +35,11 @@ def way_to(wanted: Pin, resolution: Resolved, asked: Iterable[str]) -> tuple[str
                 seen.add(name)
                 ways.append((*way, pins[name]))
     return ()
+
+
+def asked_for(given: Iterable[GivenRequirement]) -> frozenset[str]:
+    """The projects of requirements, by normalised name."""
+    return frozenset(canonicalize_name(each.requirement.name) for each in given)
 
 
 def is_exact(specifiers: SpecifierSet) -> bool:
@@ -70,31 +76,3 @@ def root_causes(errors: list[Exception]) -> tuple[Exception, ...]:
         if cause is not error:
             consequences[id(error)] = error
     return (*causes.values(), *consequences.values())
-
-
-def result_of(
-    resolution: Resolved,
-    built: Mapping[str, BuiltWheel | BaseException],
-    asked: frozenset[str],
-    steps_done: int,
-) -> Realised:
-    """The wheels of a resolution, and what kept others from being built.
-
-    `built` and `asked` name projects, normalised.
-    """
-    failures = root_causes(
-        [result for result in built.values() if isinstance(result, Exception)]
-    )
-    wheels = [
-        RealisedWheel(
-            pin.name,
-            pin.version,
-            result.filename,
-            pin.name in asked,
-            pin.dependencies,
-            result.step.realisation,
-        )
-        for pin in resolution.pins
-        if isinstance(result := built[pin.name], BuiltWheel)
-    ]
-    return Realised(tuple(wheels), failures, steps_done)

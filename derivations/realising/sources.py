@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+from fromager.derivations.derivation import decode
 from fromager.derivations.errors import HashMismatch, SourceError
 from fromager.derivations.realising import instantiate
 from fromager.derivations.realising.downloads import downloaded_from
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from fromager.derivations.sources.direct import DirectSource, GitSource
     from fromager.derivations.sources.members import Limits
     from fromager.derivations.sources.project import StaticMetadata
-    from fromager.store import ObjectInfo, Transaction
+    from fromager.store import Digest, ObjectInfo, Transaction
 
 
 class Customised(Protocol):
@@ -280,6 +281,13 @@ class Sources:
             self.member(tree, effects.in_project("PKG-INFO")),
             self.member(tree, effects.in_project("pyproject.toml")),
         )
+
+    def content(self, tree: Step, release: Release) -> Digest | None:
+        """The tree that a source tree was taken from; None if that was a file."""
+        if release.source is None or isinstance(release.source, ArchiveSource):
+            return None
+        known = decode(self.steps.store.read_file(tree.realisation.derivation))
+        return dict(known.inputs).get("tree")
 
     def member(self, tree: Step, path: str) -> bytes | None:
         """A file of a source tree; None if it has none of that name."""

@@ -23,6 +23,11 @@ def wheel_file(store: LocalStore, output: StorePath) -> tuple[Path, str]:
 
 
 def wheel_metadata(wheel: Path) -> str:
+    """The METADATA file of a wheel that was checked before, as text."""
+    return metadata_file(wheel).decode("utf-8", "replace")
+
+
+def metadata_file(wheel: Path) -> bytes:
     """The METADATA file of a wheel that was checked before."""
     from zipfile import ZipFile
 
@@ -32,4 +37,4 @@ def wheel_metadata(wheel: Path) -> str:
             for name in archive.namelist()
             if name.endswith(".dist-info/METADATA") and name.count("/") == 1
         )
-        return archive.read(name).decode("utf-8", "replace")
+        return archive.read(name)

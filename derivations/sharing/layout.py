@@ -9,7 +9,8 @@
     packs/<digest>              small files, one after another, in frames
     blobs/ab/<62 digits>[.zst]  one large file, by the digest of its content
 
-All but the first two are named by the BLAKE3 digest of their bytes, and never change.
+All but the first two are named by the BLAKE3 digest of their bytes, and never change;
+packs may be named otherwise, since the files in them are what is checked.
 Segments, claims, manifests, records and the frames of packs are compressed (zstd).
 """
 

@@ -57,7 +57,7 @@ def bring(store: LocalStore, place: CachePlace, files: Iterable[File]) -> Brough
     brought = Brought(files=len(unique))
     bringer = _Bringer(store, place)
     with ThreadPoolExecutor(max_workers=WORKERS) as threads:
-        packs = threads.map(bringer.pack, _portions(small, PACK))
+        packs = threads.map(bringer.pack, portions(small, PACK))
         alone = threads.map(bringer.alone, large)
         try:
             for number, (pack, places, written) in enumerate(packs):
@@ -84,7 +84,7 @@ class _Bringer:
     ) -> tuple[Pack, dict[Digest, tuple[int, int]], int]:
         """A pack of these files, and the frame and the offset at which each is."""
         frames, places = [], {}
-        for number, portion in enumerate(_portions(files, FRAME)):
+        for number, portion in enumerate(portions(files, FRAME)):
             content = bytearray()
             for file in portion:
                 places[file.digest] = (number, len(content))
@@ -138,7 +138,7 @@ class _Bringer:
             raise ObjectDamaged(path, str(file.digest), str(actual))
 
 
-def _portions(files: Iterable[File], limit: int) -> Iterator[list[File]]:
+def portions(files: Iterable[File], limit: int) -> Iterator[list[File]]:
     """The files in order, in lists of about so many bytes."""
     portion: list[File] = []
     size = 0

@@ -133,6 +133,13 @@ class DirectRequirement:
     login: Login | None = field(default=None, repr=False, compare=False)
     """User and password that were written into the address."""
 
+    @property
+    def by_name(self) -> str:
+        """The requirement without its place; its project is known."""
+        extras = f"[{','.join(self.extras)}]" if self.extras else ""
+        marker = f" ; {self.marker}" if self.marker is not None else ""
+        return f"{self.name}{extras}{marker}"
+
     def __str__(self) -> str:
         extras = f"[{','.join(self.extras)}]" if self.extras else ""
         marker = f" ; {self.marker}" if self.marker is not None else ""
@@ -327,7 +334,15 @@ def _sha256(options: dict[str, str], shown: str) -> str | None:
 
 
 def _subdirectory(options: dict[str, str], shown: str) -> str:
-    found = options.get("subdirectory", "")
+    return check_subdirectory(options.get("subdirectory", ""), shown)
+
+
+def check_subdirectory(found: str, shown: str) -> str:
+    """A folder in a source, with nothing in it that says nothing.
+
+    Raises:
+        InputError: it leads out of the source; `shown` is what people call that.
+    """
     parts = [part for part in found.split("/") if part not in ("", ".")]
     if found.startswith("/") or ".." in parts or "\0" in found:
         raise InputError(f"{shown!r}: subdirectory {found!r} leads out of the source")

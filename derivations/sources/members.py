@@ -30,6 +30,8 @@ TAR_SUFFIXES: Final = {
     ".tar.bz2": "bz2",
     ".tbz": "bz2",
     ".tar": "plain",
+    # A crate of Rust.
+    ".crate": "gz",
 }
 RATIO_FLOOR: Final = 64 << 20
 """Bytes that any archive may hold, however well it is compressed."""

@@ -26,9 +26,17 @@ from fromager.derivations import (
 from fromager.derivations.locking.lock import (
     LockedBuild,
     LockedFile,
+    LockedPlace,
     LockedPlatform,
     LockedRelease,
     LockedSet,
+)
+from fromager.derivations.locking.places import ORIGIN, recorded
+from fromager.derivations.sources.direct import (
+    ArchiveSource,
+    DirectRequirement,
+    FolderSource,
+    GitSource,
 )
 
 GOLDEN = Path(__file__).parents[1] / "data" / "lockfile" / "two-platforms.toml"
@@ -91,6 +99,15 @@ def example(top: str = "1.0", tool: str = "2.0", python: str = "3.12") -> Lock:
     )
 
 
+def told(before: Lock, after: Lock) -> list[str]:
+    return [str(change) for change in lock_changes(before, after)]
+
+
+def another_file(release: LockedRelease) -> LockedRelease:
+    assert isinstance(release.origin, LockedFile)
+    return replace(release, origin=replace(release.origin, sha256="cd" * 32))
+
+
 names = st.sampled_from(("a", "b-c", "d"))
 versions = st.sampled_from(("1.0", "2!1.0rc1", "1.0+local.1"))
 texts = st.text(max_size=8)
@@ -104,6 +121,50 @@ files = st.builds(
     prebuilt=st.booleans(),
 )
 
+paths = st.sampled_from(("/srv/demo", "/srv/a b;c#d/demo", "/elsewhere/é"))
+folders = st.builds(FolderSource, path=paths)
+below = st.sampled_from(("", "python/sub"))
+archives = st.builds(
+    ArchiveSource,
+    url=paths.map(lambda path: Path(f"{path}-1.tar.gz").as_uri())
+    | st.just("https://host.test/demo-1.0.tar.gz"),
+    sha256=st.just("ab" * 32),
+    subdirectory=below,
+)
+commits = st.builds(
+    GitSource,
+    url=st.sampled_from(("https://host.test/a.git", "ssh://git@host.test/a%20b")),
+    ref=st.just("c" * 40),
+    subdirectory=below,
+    submodules=st.sampled_from((None, (), ("one", "two"))),
+)
+digests = st.just("blake3:" + "1" * 64)
+variables = st.just(()) | st.just((("SETUPTOOLS_SCM_PRETEND_VERSION", "1=2"),))
+places = (
+    st.builds(LockedPlace, folders, digests, variables=variables)
+    | st.builds(LockedPlace, archives, variables=variables)
+    | st.builds(LockedPlace, commits, digests, st.none() | st.just("v1"), variables)
+)
+asked = st.builds(
+    DirectRequirement,
+    source=folders
+    | archives
+    | commits
+    | archives.map(lambda source: replace(source, sha256=None))
+    | commits.map(lambda source: replace(source, ref=None))
+    | commits.map(lambda source: replace(source, ref="feature/x")),
+    origin=st.just(ORIGIN),
+    name=names,
+    extras=st.just(()) | st.just(("x", "y")),
+    marker=st.none() | st.just(Marker("python_version < '4' and os_name == 'posix'")),
+)
+
+
+def of_an_index(release: LockedRelease) -> LockedRelease:
+    """What is taken from a place has no index."""
+    is_place = isinstance(release.origin, LockedPlace)
+    return replace(release, index=None) if is_place else release
+
 
 @st.composite
 def locks(draw: st.DrawFn) -> Lock:
@@ -115,12 +176,12 @@ def locks(draw: st.DrawFn) -> Lock:
                     LockedRelease,
                     name=names,
                     version=versions.map(Version),
-                    file=files,
+                    origin=files | places,
                     index=st.none() | texts,
                     requires_python=st.none() | st.just(">=3.9"),
                     extras=st.just(()) | st.just(("x", "y")),
                     dependencies=st.just(()) | st.just(("a", "d")),
-                ),
+                ).map(of_an_index),
                 min_size=1,
                 max_size=5,
             )
@@ -145,10 +206,12 @@ def locks(draw: st.DrawFn) -> Lock:
         for python in sorted(pythons, key=lambda text: platform(text).name)
     )
     request = LockedRequest(
-        tuple(draw(st.lists(texts, max_size=2))),
+        tuple(draw(st.lists(texts.filter(lambda t: " @ " not in t), max_size=2))),
         prereleases=draw(st.booleans()),
         variant=draw(texts),
         limits=draw(st.just(()) | st.just((("min-age", 7),))),
+        direct=recorded(draw(st.lists(asked, max_size=2))),
+        direct_constraints=recorded(draw(st.lists(asked, max_size=1))),
     )
     ordered = sorted(pool.values(), key=lambda each: (each.name, each.version))
     return Lock(request, tuple(ordered), sets)
@@ -161,6 +224,10 @@ def test_a_lock_that_is_written_is_read_as_it_was(lock: Lock) -> None:
 
     assert parse_lock(text) == lock
     assert format_lock(parse_lock(text)) == text
+    near = Path("/srv/project")
+    relative = format_lock(lock, near)
+    assert parse_lock(relative, folder=near) == lock
+    assert '"/srv' not in relative and "= ./srv" not in relative
 
 
 @given(st.text(max_size=60))
@@ -201,7 +268,11 @@ def test_the_file_is_what_the_specification_says() -> None:
         (("[tool.fromager]\nversion = 1", "[tool.fromager]\nversion = 9"), "version 9"),
         (("[tool.fromager", "[tool.other"), "no table [tool.fromager]"),
         (("<<", "<<"), ""),
+        (("variant =", "collection = 1\nvariant ="), "it is that of a collection"),
         (('"top-1.0.tar.gz"', '"../top"'), "has a file with the name"),
+        (("sdist = ", 'directory = { path = "x" }\nsdist = '), "exactly one file"),
+        (("sdist = {", 'vcs = { type = "git",'), "has no content"),
+        (('"top>=1"', '"top @ ftp://host.test/x"'), "no requirement with a place"),
     ],
 )
 def test_a_lock_that_was_broken_by_hand_is_refused(
@@ -222,23 +293,29 @@ def test_what_changed_is_told_in_words() -> None:
     before, after = example(), example("1.1", "2.1")
 
     assert lock_changes(before, before) == ()
-    assert lock_changes(before, after) == ("top is 1.1, it was 1.0",)
+    assert told(before, after) == ["top is 1.1, it was 1.0"]
     same_top = example(tool="2.1")
-    assert lock_changes(before, same_top) == (
-        "tool is 2.1, it was 2.0 to build top==1.0",
-    )
+    assert told(before, same_top) == ["tool is 2.1, it was 2.0 to build top==1.0"]
+    [change] = lock_changes(before, same_top)
+    assert change.row == {
+        "aspect": "environment",
+        "subject": "tool",
+        "before": "2.0",
+        "after": "2.1",
+        "build_of": "top==1.0",
+        "platform": None,
+        "text": "tool is 2.1, it was 2.0 to build top==1.0",
+    }
 
 
 def test_another_file_of_the_same_version_is_told() -> None:
     before = example()
     releases = tuple(
-        replace(each, file=replace(each.file, sha256="cd" * 32))
-        if each.name == "needed"
-        else each
+        another_file(each) if each.name == "needed" else each
         for each in before.releases
     )
 
-    [sentence] = lock_changes(before, replace(before, releases=releases))
+    [sentence] = told(before, replace(before, releases=releases))
 
     assert sentence.startswith("the file of needed==1.0 is another one: sha256 cdcd")
 
@@ -247,12 +324,12 @@ def test_what_was_asked_for_is_told() -> None:
     before = example()
     request = LockedRequest(("top>=2",), variant="rocm", limits=(("min-age", 7),))
 
-    changes = lock_changes(before, replace(before, request=request))
+    changes = told(before, replace(before, request=request))
 
-    assert changes == (
+    assert changes == [
         "the requirement top>=1 is gone",
         "the requirement top>=2 is new",
         "the index https://index.test/simple/ is gone",
         "the variant is rocm, it was cpu",
         "min-age is 7, it was not set",
-    )
+    ]

@@ -8,6 +8,7 @@ import pytest
 
 from fromager.derivations.customisation.composites import ACTIONS
 from fromager.derivations.customisation.native import CONDITIONS, package_rules
+from fromager.derivations.customisation.overrides import DEFAULTS
 from fromager.derivations.customisation.toml_document import parse_toml
 from support.settings_reference import rows
 
@@ -37,6 +38,12 @@ def test_conditions_and_actions_are_all_there() -> None:
 
     assert tuple(names.findall(section("Rules and their order"))) == CONDITIONS
     assert tuple(names.findall(section("Edits"))) == ACTIONS
+
+
+def test_all_default_rules_are_told() -> None:
+    told = re.findall(r"^\| `([\w-]+)` \|", section("Default rules"), re.MULTILINE)
+
+    assert told == sorted(path.stem for path in DEFAULTS.glob("*.toml"))
 
 
 @pytest.mark.parametrize("page", sorted(ROOT.rglob("*.md")), ids=lambda p: p.name)

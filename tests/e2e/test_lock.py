@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from support.index import local_index
 from support.projects import sdist
+from support.wheels import WheelMaker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -325,24 +327,6 @@ def test_what_is_no_lock_is_one_clear_error(place: Place, index: LocalIndex) -> 
     assert "there is no lock" in absent.error
 
 
-def test_what_is_taken_from_a_folder_cannot_be_locked(
-    place: Place, offer: Offer
-) -> None:
-    offer("unused")
-    folder = place.folder / "mine"
-    folder.mkdir()
-    (folder / "pyproject.toml").write_text(
-        '[project]\nname = "mine"\nversion = "1.0"\ndependencies = []\n'
-        '[build-system]\nrequires = []\nbuild-backend = "b"\nbackend-path = ["."]\n'
-    )
-    (folder / "b.py").write_text("def build_wheel(*a, **k):\n    return ''\n")
-
-    outcome = place.run("lock", "./mine")
-
-    assert outcome.code == 1
-    assert "mine==1.0 is not taken from an index: it cannot be locked" in outcome.error
-
-
 def test_a_place_beside_a_lock_is_refused(place: Place, offer: Offer) -> None:
     offer("lkbeside")
     lock(place, "lkbeside")
@@ -375,3 +359,46 @@ def test_what_was_found_in_a_folder_has_no_index(place: Place) -> None:
 
     assert "\nindex = " not in locked(place)
     assert f'url = "file://{folder}/{filename}"' in locked(place)
+
+
+def test_a_prebuilt_wheel_is_pinned_by_its_hash_and_refused_among_sources(
+    place: Place, offer: Offer, index: LocalIndex
+) -> None:
+    wheel = WheelMaker("lkpre")
+    index.add(wheel.filename, wheel.build())
+    offer("lkpre")
+    offer("lkprewith", requires=["lkpre"])
+    (place.folder / "fromager.toml").write_text(
+        "[package.lkpre.variants.quick]\nprebuilt = true\n"
+    )
+    lock(place, "--variant", "quick", "lkpre", "lkprewith")
+
+    words = ("--lock", "pylock.toml", "--variant", "quick")
+    outcome = place.realise(*words)
+    refused = place.run("realise", *words, "--only-from-source")
+
+    sha256 = hashlib.sha256(wheel.build()).hexdigest()
+    assert locked(place).count(sha256) == 1
+    assert outcome.wheel("lkpre")["sha256"] == sha256
+    assert refused.code == 1
+    assert "lkpre==1.0" in refused.error
+    (place.folder / "fromager.toml").unlink()
+    plain = place.realise("lkpre", "lkprewith")
+    assert plain.wheel("lkpre")["prebuilt"] is None
+
+
+def test_another_file_under_the_name_of_a_locked_wheel_is_refused(
+    place: Place, fresh: Place, index: LocalIndex
+) -> None:
+    wheel = WheelMaker("lkswapped")
+    index.add(wheel.filename, wheel.build())
+    (place.folder / "fromager.toml").write_text(
+        "[package.lkswapped]\nprebuilt = true\n"
+    )
+    lock(place, "lkswapped")
+    index.add(wheel.filename, bytes(len(wheel.build())))
+
+    refused = fresh.run("realise", "--lock", "pylock.toml")
+
+    assert refused.code == 1
+    assert "expected sha256" in refused.error

@@ -347,7 +347,6 @@ BAD: Final = [
         "from fromager.sources import get_source_type\n\ndef prepare_source(): pass",
         "cannot be loaded: ImportError: cannot import name 'get_source_type'",
     ),
-    ("def build_wheel(:\n", "cannot be used: .*invalid syntax"),
 ]
 """What a plugin may do wrong, and what is said of it."""
 
@@ -370,6 +369,17 @@ def test_plugins_that_fail_are_named_and_leave_nothing(
     with open_store(place.store) as store:
         built = {subject.partition("==")[0] for subject in store.subjects("wheel")}
     assert built.isdisjoint(names)
+
+
+def test_a_plugin_that_cannot_be_read_is_named(
+    place: Place, offer: Offer, plug: Plug
+) -> None:
+    offer("unreadable")
+    plug("unreadable", "def build_wheel(:\n")
+
+    outcome = place.run("realise", "unreadable")
+
+    check_error(outcome, 1, r"unreadable\.unreadable cannot be used: .*invalid syntax")
 
 
 def test_a_plugin_that_hangs_is_stopped(place: Place, offer: Offer, plug: Plug) -> None:

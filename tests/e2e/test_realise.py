@@ -137,10 +137,11 @@ def test_json_says_everything_of_every_wheel(place: Place, offer: Offer) -> None
 
     value = place.realise("described").json
 
-    assert set(value) == {"version", "store", "wheels", "failures"}
+    assert set(value) == {"version", "store", "wheels", "collection", "failures"}
     assert value["version"] == 1
     assert value["store"] == str(place.store)
     assert value["failures"] == []
+    assert value["collection"] is None
     [row] = value["wheels"]
     assert set(row) == {
         *("name", "version", "requested", "dependencies", "path", "store_path", "key"),
@@ -157,7 +158,9 @@ def test_links_to_the_wheels_are_made(place: Place, offer: Offer) -> None:
     offer("second")
 
     for _ in range(2):
-        outcome = place.run("realise", "first", "second", "--out-link", "result")
+        outcome = place.run(
+            *("realise", "first", "second", "--no-collection", "--out-link", "result")
+        )
         assert outcome.code == 0, outcome.err
 
     links = [place.folder / "result", place.folder / "result-2"]

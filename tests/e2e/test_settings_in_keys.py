@@ -10,6 +10,7 @@ import pytest
 from fromager.derivations.customisation.schema import SETTINGS
 from fromager.derivations.customisation.setting import Covered
 from support.projects import sdist
+from support.rust import fake_rust
 from support.wheels import WheelMaker
 
 if TYPE_CHECKING:
@@ -51,10 +52,12 @@ MUTATIONS: Final = {
     "prebuilt-index": "'{index}'",
     "system-packages": "{{ commands = ['sh'] }}",
     "open": "[{{ path = '{folder}', at = '/opt/opened' }}]",
+    "rust": "'Cargo.toml'",
     "cores-per-job": "2",
     "memory-per-job": "1.5",
     "exclusive": "true",
     "timeout": "500",
+    "defaults": "false",
     "changelog": "['because']",
     "requires-external": "['libfoo']",
     "wheel-files": "{{ 'notes.txt' = 'x' }}",
@@ -88,9 +91,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", sorted(MUTATIONS))
 def test_a_setting_changes_the_key_of_its_package_alone(
-    place: Place, offer: Offer, index: LocalIndex, folder: Path, name: str
+    place: Place,
+    offer: Offer,
+    index: LocalIndex,
+    folder: Path,
+    tmp_path: Path,
+    name: str,
 ) -> None:
     offer_projects(offer, index)
+    place.variables["PATH"] = f"{fake_rust(tmp_path / 'rust')}:/usr/bin:/bin"
     before = keys(place.realise("mut-touched", "mut-other", "mut-tool"))
     files = f"{index.url.removesuffix('simple/')}files/"
     value = MUTATIONS[name].format(
@@ -125,7 +134,7 @@ def offer_projects(offer: Offer, index: LocalIndex) -> None:
     offer(
         "mut_touched",
         requires=["mut-tool"],
-        more={**sub, "notes.txt": "old\n"},
+        more={**sub, "notes.txt": "old\n", "Cargo.toml": "", "Cargo.lock": ""},
     )
     offer("mut_tool")
     offer("mut_other")

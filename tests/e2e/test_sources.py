@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from packaging.requirements import Requirement
@@ -20,7 +20,8 @@ from fromager.derivations import (
 )
 from fromager.derivations.sources.tag_rules import TagProvider, TagRule
 from support.index import LocalIndex, local_index
-from support.projects import BACKEND, sdist
+from support.projects import scm_members, sdist
+from support.projects import sdist_members as members
 from support.repositories import WHEN, Repository, git_server
 from support.store_check import check_error, check_store
 
@@ -31,35 +32,6 @@ if TYPE_CHECKING:
     from support.command_line import Outcome, Place
 
     Offer = Callable[..., None]
-
-SCM_BACKEND = BACKEND.replace(
-    'NAME, VERSION, QUIRK = ABOUT["name"], ABOUT["version"], ABOUT["quirk"]',
-    'NAME, QUIRK = ABOUT["name"], ABOUT["quirk"]\n'
-    'VERSION = os.environ.get("SETUPTOOLS_SCM_PRETEND_VERSION_FOR_" + NAME.upper())\n'
-    'VERSION = VERSION or "0.0"',
-)
-"""A backend that takes its version from the variable of setuptools-scm."""
-
-
-def members(name: str, version: str = "1.0", **options: Any) -> dict[str, str]:
-    """The files of a tiny project."""
-    _, content = sdist(name, version, **options)
-    found = {}
-    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-        for member in archive:
-            stream = archive.extractfile(member)
-            assert stream is not None
-            found[member.name.partition("/")[2]] = stream.read().decode()
-    return found
-
-
-def scm_members(name: str, **options: Any) -> dict[str, str]:
-    """The files of a project whose version only git knows."""
-    files = members(name, **options)
-    del files["PKG-INFO"]
-    files["tiny_backend.py"] = SCM_BACKEND
-    files["pyproject.toml"] += f'[project]\nname = "{name}"\ndynamic = ["version"]\n'
-    return files
 
 
 def write(folder: Path, files: dict[str, str]) -> Path:

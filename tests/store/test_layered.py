@@ -84,6 +84,19 @@ def layered(tmp_path: Path, lower: Path) -> Iterator[LocalStore]:
         yield top
 
 
+def test_a_change_of_any_layer_changes_the_state(tmp_path: Path) -> None:
+    with open_store(tmp_path / "lower") as lower:
+        add(lower, b"1")
+        with open_layers(tmp_path / "upper", [tmp_path / "lower"]) as upper:
+            states = [upper.state]
+            add(upper, b"2")
+            states.append(upper.state)
+            add(lower, b"3")
+            states.append(upper.state)
+
+    assert len(set(states)) == 3
+
+
 def test_what_lies_below_is_valid_above(layered: LocalStore, lower: Path) -> None:
     with open_store(lower) as store, store.transaction() as transaction:
         blob = transaction.add_bytes(b"below", "blob")

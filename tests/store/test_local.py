@@ -235,6 +235,18 @@ def test_files_are_read_from_blobs_and_trees(store: LocalStore, tmp_path: Path) 
             store.read_file(tree.path, member)
 
 
+def test_the_state_is_another_one_after_each_change(store: LocalStore) -> None:
+    states = [store.state]
+    for content in (b"1", b"2"):
+        with store.transaction() as transaction:
+            transaction.add_bytes(content, "name")
+        states.append(store.state)
+
+    assert len(set(states)) == 3
+    assert store.find("name")
+    assert store.state == states[-1]
+
+
 def test_damage_is_never_served(store: LocalStore) -> None:
     info = blob(store, b"content", "one")
     info.path.below(store.root).chmod(0o644)

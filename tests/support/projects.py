@@ -11,7 +11,7 @@ import io
 import json
 import re
 import tarfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -207,3 +207,33 @@ def archive(top: str, members: Mapping[str, str]) -> bytes:
             info.size, info.mtime = len(text.encode()), MTIME
             tar.addfile(info, io.BytesIO(text.encode()))
     return gzip.compress(raw.getvalue(), mtime=0)
+
+
+SCM_BACKEND: Final = BACKEND.replace(
+    'NAME, VERSION, QUIRK = ABOUT["name"], ABOUT["version"], ABOUT["quirk"]',
+    'NAME, QUIRK = ABOUT["name"], ABOUT["quirk"]\n'
+    'VERSION = os.environ.get("SETUPTOOLS_SCM_PRETEND_VERSION_FOR_" + NAME.upper())\n'
+    'VERSION = VERSION or "0.0"',
+)
+"""A backend that takes its version from the variable of setuptools-scm."""
+
+
+def sdist_members(name: str, version: str = "1.0", **options: Any) -> dict[str, str]:
+    """The files of a tiny project."""
+    _, content = sdist(name, version, **options)
+    found = {}
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        for member in archive:
+            stream = archive.extractfile(member)
+            assert stream is not None
+            found[member.name.partition("/")[2]] = stream.read().decode()
+    return found
+
+
+def scm_members(name: str, **options: Any) -> dict[str, str]:
+    """The files of a project whose version only git knows."""
+    files = sdist_members(name, **options)
+    del files["PKG-INFO"]
+    files["tiny_backend.py"] = SCM_BACKEND
+    files["pyproject.toml"] += f'[project]\nname = "{name}"\ndynamic = ["version"]\n'
+    return files

@@ -1,0 +1,1 @@
+"""Collections: wheels that were resolved together, as one thing to install from."""

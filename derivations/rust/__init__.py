@@ -1,0 +1,1 @@
+"""Rust in packages: crates from a Cargo.lock, vendored, and the toolchain."""

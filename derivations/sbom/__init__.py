@@ -1,0 +1,1 @@
+"""Bills of materials: what a closure consists of, and what it was made from and with."""

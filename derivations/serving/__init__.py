@@ -1,0 +1,1 @@
+"""What a store holds, offered over HTTP: as a package index, and as a cache."""

@@ -1,0 +1,304 @@
+"""The web application: an index, its files, and a cache; read-only.
+
+    /simple/                     projects (PEP 503, 691)
+    /simple/<project>/           files of a project
+    /files/<sha256>/<filename>   a wheel; with .metadata (PEP 658) or .provenance
+    /cache/<name>                a file of the cache
+
+What has a digest in its address never changes. Pages are told apart by entity tags,
+and are asked for again each time.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from packaging.utils import canonicalize_name
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import (
+    FileResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
+from starlette.routing import Route, Router
+
+from fromager.derivations.serving import pages
+from fromager.derivations.serving.negotiation import (
+    Form,
+    choose_form,
+    is_known,
+    span_of,
+)
+from fromager.derivations.serving.store_cache import ServedPack
+from fromager.store import blob_digest
+
+if TYPE_CHECKING:
+    from os import stat_result
+    from pathlib import Path
+
+    from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
+
+    from fromager.derivations.serving.catalogue import Catalogue, Found
+    from fromager.derivations.serving.store_cache import StoreCache
+
+SMALL: Final = 1 << 20
+"""Files of no more bytes are kept in memory once they were read."""
+MEMORY: Final = 64 << 20
+"""Bytes of files that are kept."""
+CHUNK: Final = 1 << 20
+FOR_EVER: Final = "max-age=31536000, immutable"
+ASK_AGAIN: Final = "no-cache"
+BINARY: Final = "application/octet-stream"
+
+
+class _File(FileResponse):
+    chunk_size = CHUNK
+
+
+@dataclass(frozen=True)
+class _Page:
+    content: bytes
+    etag: str
+
+
+@dataclass
+class Application:
+    """Answers requests; runs in one event loop."""
+
+    catalogue: Catalogue
+    cache: StoreCache
+    _pages: dict[tuple[str | None, bool], _Page | None] = field(default_factory=dict)
+    _found: dict[tuple[str, str], Found] = field(default_factory=dict)
+    _contents: OrderedDict[str, bytes] = field(default_factory=OrderedDict)
+    _kept: int = 0
+
+    def __post_init__(self) -> None:
+        routes = [
+            Route("/", self._top),
+            Route("/simple", self._top),
+            Route("/simple/", self._root),
+            Route("/simple/{project}", self._project),
+            Route("/simple/{project}/", self._project),
+            Route("/files/{sha256}/{filename}", self._file),
+            Route("/cache/{name:path}", self._cached),
+        ]
+        self._router = Router(routes, redirect_slashes=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request (ASGI 3)."""
+        await self._router(scope, receive, send)
+
+    async def _top(self, request: Request) -> Response:
+        return RedirectResponse("simple/", 307)
+
+    async def _root(self, request: Request) -> Response:
+        return await self._page(request, None)
+
+    async def _project(self, request: Request) -> Response:
+        asked = request.path_params["project"]
+        name = canonicalize_name(asked)
+        there = request.url.path.endswith("/")
+        if name != asked or not there:
+            place = f"{'../' if there else ''}{quote(name, safe='')}/"
+            return RedirectResponse(f"./{place}", 301)
+        return await self._page(request, name)
+
+    async def _page(self, request: Request, name: str | None) -> Response:
+        wish = request.query_params.get("format") or request.headers.get("accept")
+        form = choose_form(wish)
+        if form is None:
+            kinds = ", ".join(each.value for each in Form)
+            return PlainTextResponse(f"there are {kinds}\n", 406)
+        key = (name, form is Form.JSON)
+        if key not in self._pages or not self.catalogue.is_fresh:
+            self._pages[key] = await run_in_threadpool(self._made, *key)
+        page = self._pages[key]
+        if page is None:
+            del self._pages[key]
+            return _absent()
+        headers = {
+            "Cache-Control": ASK_AGAIN,
+            "ETag": page.etag,
+            "Vary": "Accept",
+            "X-Content-Type-Options": "nosniff",
+        }
+        if is_known(page.etag, request.headers.get("if-none-match")):
+            return Response(status_code=304, headers=headers)
+        return Response(page.content, 200, headers, form.value)
+
+    def _made(self, name: str | None, as_json: bool) -> _Page | None:
+        if not self.catalogue.is_fresh:
+            self._pages.clear()
+        if name is None:
+            make = pages.root_json if as_json else pages.root_html
+            return _page(make(self.catalogue.projects()))
+        project = self.catalogue.project(name)
+        if project is None:
+            return None
+        return _page((pages.project_json if as_json else pages.project_html)(project))
+
+    async def _file(self, request: Request) -> Response:
+        sha256, filename = (
+            request.path_params["sha256"],
+            request.path_params["filename"],
+        )
+        for suffix in (".metadata", ".provenance"):
+            if filename.endswith(f".whl{suffix}"):
+                return await self._beside(request, sha256, filename, suffix)
+        found = await self._find(sha256, filename)
+        if found is None:
+            return _absent()
+        headers = {"Last-Modified": formatdate(found.wheel.uploaded, usegmt=True)}
+        return await self._from_disk(request, found.place, sha256, headers)
+
+    async def _find(self, sha256: str, filename: str) -> Found | None:
+        key = (sha256, filename)
+        if key in self._found and self.catalogue.is_fresh:
+            return self._found[key]
+        found = await run_in_threadpool(self.catalogue.find, sha256, filename)
+        if found is None:
+            self._found.pop(key, None)
+        else:
+            self._found[key] = found
+        return found
+
+    async def _beside(
+        self, request: Request, sha256: str, filename: str, suffix: str
+    ) -> Response:
+        name = filename.removesuffix(suffix)
+        found = await self._find(sha256, name)
+        if found is None:
+            return _absent()
+        wheel = found.wheel
+        if suffix == ".metadata":
+            return _bytes(
+                request, wheel.metadata, wheel.metadata_sha256, FOR_EVER, BINARY
+            )
+        if not wheel.claims:
+            return _absent()
+        content = pages.provenance(wheel.claims)
+        tag = blob_digest(content).hex
+        # Others may sign it, too.
+        kind = "application/vnd.pypi.integrity.v1+json"
+        return _bytes(request, content, tag, ASK_AGAIN, kind)
+
+    async def _cached(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        found = await run_in_threadpool(self.cache.find, name)
+        if found is None:
+            return _absent()
+        if isinstance(found, bytes):
+            changes = "/" not in name
+            tag = blob_digest(found).hex if changes else name.rpartition("/")[2]
+            held = ASK_AGAIN if changes else FOR_EVER
+            return _bytes(request, found, tag, held, BINARY)
+        if isinstance(found, ServedPack):
+            return self._pack(request, found)
+        return await self._from_disk(request, found, name.replace("/", ""), {})
+
+    def _pack(self, request: Request, pack: ServedPack) -> Response:
+        headers = _lasting(pack.digest.hex)
+        if is_known(headers["ETag"], request.headers.get("if-none-match")):
+            return Response(status_code=304, headers=headers)
+        try:
+            span = span_of(_range_header(request, headers["ETag"]), pack.size)
+        except ValueError:
+            return _beyond(pack.size)
+        start, end = span or (0, pack.size)
+        if span is not None:
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{pack.size}"
+        headers["Content-Length"] = str(end - start)
+        status = 200 if span is None else 206
+        if request.method == "HEAD":
+            return Response(b"", status, headers, BINARY)
+        content = self.cache.read_frames(pack, start, end)
+        return StreamingResponse(content, status, headers, BINARY)
+
+    async def _from_disk(
+        self, request: Request, place: Path, tag: str, more: dict[str, str]
+    ) -> Response:
+        """A file that never changes, of any size, or some of it."""
+        headers = {**_lasting(tag), **more}
+        if is_known(headers["ETag"], request.headers.get("if-none-match")):
+            return Response(status_code=304, headers=headers)
+        whole = "range" not in request.headers
+        if whole and tag in self._contents:
+            self._contents.move_to_end(tag)
+            return Response(self._contents[tag], 200, headers, BINARY)
+        status = await run_in_threadpool(_status, place)
+        if status is None:
+            return _absent()
+        if whole and status.st_size <= SMALL and request.method == "GET":
+            content = await run_in_threadpool(place.read_bytes)
+            self._keep(tag, content)
+            return Response(content, 200, headers, BINARY)
+        return _File(place, 200, headers, BINARY, stat_result=status)
+
+    def _keep(self, tag: str, content: bytes) -> None:
+        if tag not in self._contents:
+            self._contents[tag] = content
+            self._kept += len(content)
+        while self._kept > MEMORY:
+            self._kept -= len(self._contents.popitem(last=False)[1])
+
+
+def _page(content: bytes) -> _Page:
+    return _Page(content, f'"{blob_digest(content).hex}"')
+
+
+def _bytes(
+    request: Request, content: bytes, tag: str, held: str, kind: str
+) -> Response:
+    """A file that is in memory, or some of it."""
+    headers = {**_lasting(tag), "Cache-Control": held}
+    if is_known(headers["ETag"], request.headers.get("if-none-match")):
+        return Response(status_code=304, headers=headers)
+    try:
+        span = span_of(_range_header(request, headers["ETag"]), len(content))
+    except ValueError:
+        return _beyond(len(content))
+    if span is None:
+        return Response(content, 200, headers, kind)
+    start, end = span
+    headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(content)}"
+    return Response(content[start:end], 206, headers, kind)
+
+
+def _lasting(tag: str) -> dict[str, str]:
+    return {
+        "Accept-Ranges": "bytes",
+        "Cache-Control": FOR_EVER,
+        "ETag": f'"{tag}"',
+        "X-Content-Type-Options": "nosniff",
+    }
+
+
+def _range_header(request: Request, etag: str) -> str | None:
+    """The span that is asked for, unless it is of something else."""
+    condition = request.headers.get("if-range")
+    if request.method == "HEAD" or condition not in (None, etag):
+        return None
+    return request.headers.get("range")
+
+
+def _status(place: Path) -> stat_result | None:
+    try:
+        return place.stat()
+    except FileNotFoundError:
+        return None
+
+
+def _absent() -> Response:
+    return PlainTextResponse("not here\n", 404)
+
+
+def _beyond(size: int) -> Response:
+    headers = {"Content-Range": f"bytes */{size}"}
+    return PlainTextResponse("", 416, headers)

@@ -1,0 +1,153 @@
+"""The pages of a package index (PEP 503, 592, 658, 691, 700, 714, 740), as bytes."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime
+from html import escape
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from fromager.derivations.sharing.claims import load_said
+from fromager.store import InvalidRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from fromager.derivations.serving.offered import OfferedProject, OfferedWheel
+    from fromager.derivations.sharing.envelope import Envelope
+
+API_VERSION: Final = "1.3"
+"""Of the simple API: with sizes and times (PEP 700), and provenance (PEP 740)."""
+PUBLISHER: Final = "fromager"
+"""The kind of publisher (PEP 740) that builders of ours are."""
+PROVENANCE_VERSION: Final = 1
+
+
+def root_json(projects: Iterable[str]) -> bytes:
+    """The list of projects."""
+    rows = [{"name": name} for name in projects]
+    return _json({"meta": {"api-version": API_VERSION}, "projects": rows})
+
+
+def root_html(projects: Iterable[str]) -> bytes:
+    """The list of projects, as links."""
+    links = (f'<a href="{quote(name)}/">{escape(name)}</a><br>' for name in projects)
+    return _page("Simple index", links)
+
+
+def project_json(project: OfferedProject) -> bytes:
+    """The files of a project."""
+    return _json(
+        {
+            "meta": {"api-version": API_VERSION},
+            "name": project.name,
+            "versions": list(project.versions),
+            "files": [_row(wheel) for wheel in project.listed],
+        }
+    )
+
+
+def project_html(project: OfferedProject) -> bytes:
+    """The files of a project, as links."""
+    return _page(f"Links for {project.name}", map(_anchor, project.listed))
+
+
+def provenance(claims: Iterable[Envelope]) -> bytes:
+    """What builders signed about a file, in the form of PEP 740.
+
+    An attestation holds the statement and the signature of a DSSE envelope. It is not
+    one of an identity that an authority certified: in place of a certificate stands
+    the name of the key, which has to be known from elsewhere.
+    """
+    bundles = [
+        {
+            "publisher": {"kind": PUBLISHER, "builder": builder},
+            "attestations": [
+                {
+                    "version": PROVENANCE_VERSION,
+                    "verification_material": {"keyid": signature.keyid},
+                    "envelope": {
+                        "statement": _base64(claim.payload),
+                        "signature": _base64(signature.value),
+                    },
+                }
+                for signature in claim.signatures
+            ],
+        }
+        for builder, claim in _by_builder(claims)
+    ]
+    return _json({"version": PROVENANCE_VERSION, "attestation_bundles": bundles})
+
+
+def _by_builder(claims: Iterable[Envelope]) -> list[tuple[str, Envelope]]:
+    found = []
+    for claim in claims:
+        try:
+            found.append((load_said(claim.payload).builder, claim))
+        except InvalidRecord:
+            continue
+    return sorted(found, key=lambda each: (each[0], each[1].payload))
+
+
+def _row(wheel: OfferedWheel) -> dict[str, object]:
+    place = _link(wheel)
+    metadata = {"sha256": wheel.metadata_sha256}
+    return {
+        "filename": wheel.filename,
+        "url": place,
+        "hashes": {"sha256": wheel.sha256},
+        **_given({"requires-python": wheel.requires_python}),
+        "size": wheel.size,
+        "upload-time": _time(wheel.uploaded),
+        "yanked": False,
+        # The first is what PEP 714 calls it, the second what clients before it read.
+        "core-metadata": metadata,
+        "dist-info-metadata": metadata,
+        "provenance": f"{place}.provenance" if wheel.claims else None,
+    }
+
+
+def _anchor(wheel: OfferedWheel) -> str:
+    place, metadata = _link(wheel), f"sha256={wheel.metadata_sha256}"
+    attributes = {
+        "href": f"{place}#sha256={wheel.sha256}",
+        **_given({"data-requires-python": wheel.requires_python}),
+        "data-core-metadata": metadata,
+        "data-dist-info-metadata": metadata,
+        **({"data-provenance": f"{place}.provenance"} if wheel.claims else {}),
+    }
+    pairs = " ".join(f'{name}="{escape(text)}"' for name, text in attributes.items())
+    return f"<a {pairs}>{escape(wheel.filename)}</a><br>"
+
+
+def _link(wheel: OfferedWheel) -> str:
+    """The address of a wheel as seen from its project's page, whatever lies above."""
+    return f"../../{quote(wheel.place)}"
+
+
+def _given(values: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: text for name, text in values.items() if text is not None}
+
+
+def _time(seconds: int) -> str:
+    """As PEP 700 demands: with microseconds, and in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _page(title: str, lines: Iterable[str]) -> bytes:
+    head = (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="pypi:repository-version" content="{API_VERSION}">\n'
+        f"<title>{escape(title)}</title>\n</head>\n<body>\n<h1>{escape(title)}</h1>\n"
+    )
+    return "\n".join([head + "\n".join(lines), "</body>", "</html>", ""]).encode()
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode("ascii")
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
