@@ -43,8 +43,11 @@ COMMANDS: Final = {
     "store": ("store", "Look into the store, add to it, and keep it sound."),
     "derivation": ("derivation", "Look at derivations, and compare them."),
     "patch": ("patch", "Make patches, and try them on other versions."),
-    "list-overrides": ("list_overrides", "List packages with settings or patches."),
-    "lint": ("lint", "Check settings and patches."),
+    "list-overrides": (
+        "list_overrides",
+        "List packages with settings, patches or plugins.",
+    ),
+    "lint": ("lint", "Check settings, patches and plugins."),
     "config": ("config", "Show the settings in force, and where they come from."),
 }
 ALIASES: Final = {"realize": "realise"}
@@ -61,7 +64,9 @@ class LazyGroup(click.Group):
         """The command of that name, its module imported."""
         name = ALIASES.get(cmd_name, cmd_name)
         if name not in COMMANDS:
-            return None
+            from fromager.cli.plugins import plugin_command
+
+            return plugin_command(cmd_name)
         module = import_module(f"fromager.cli.commands.{COMMANDS[name][0]}")
         command: click.Command = module.command
         return accept_global_options(command)
@@ -79,7 +84,10 @@ class LazyGroup(click.Group):
         except click.UsageError as error:
             from difflib import get_close_matches
 
-            close = get_close_matches(args[0], [*COMMANDS, *ALIASES], n=1)
+            from fromager.cli.plugins import plugin_commands
+
+            names = [*COMMANDS, *ALIASES, *plugin_commands()]
+            close = get_close_matches(args[0], names, n=1)
             if not close:
                 raise
             text = f"No such command {args[0]!r}. Did you mean {close[0]!r}?"
@@ -91,6 +99,11 @@ class LazyGroup(click.Group):
         """The list of commands, from the table: no module is imported for it."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+        from fromager.cli.plugins import plugin_commands
+
+        if found := plugin_commands():
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl([(n, str(e)) for n, e in sorted(found.items())])
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:

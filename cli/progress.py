@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from fromager.cli.console import Console
     from fromager.derivations import Event, Reporter
 
-TOLD: Final = {"fetch": "fetched", "wheel": "built", "source": "prepared"}
+TOLD: Final = {
+    "annotation": "annotated",
+    "fetch": "fetched",
+    "source": "prepared",
+    "wheel": "built",
+}
 """Steps that get a line each; the others are told with `--verbose`."""
 
 

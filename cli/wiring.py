@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from fromager.cli.console import Console, standard_console
+from fromager.cli.plugins import installed_plugins
 from fromager.cli.settings import (
     Settings,
     default_jobs,
@@ -211,12 +212,10 @@ class Wiring:
     @cached_property
     def clues(self) -> Clues:
         """What in an output can only come from this machine."""
-        import socket
-
         from fromager.derivations import known_words
 
         return known_words(
-            host=socket.gethostname(),
+            host=os.uname().nodename,
             user=self.environ.get("USER") or self.environ.get("LOGNAME") or "",
             home=str(Path.home()),
             kernel=os.uname().release,
@@ -314,7 +313,8 @@ class Wiring:
             interpreter.marker_environment if interpreter else {},
         )
         host = {n: self.environ[n] for n in declared if n in self.environ}
-        return Customisation(self.overrides, self.patches, around, host)
+        code = (installed_plugins(), tuple(sys.path), self.environ)
+        return Customisation(self.overrides, self.patches, around, host, *code)
 
     def routed(
         self, client: HttpIndexClient, customisation: Customisation

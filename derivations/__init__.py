@@ -126,8 +126,17 @@ if TYPE_CHECKING:
     from fromager.derivations.locking.places import recorded
     from fromager.derivations.locking.reading import parse_lock
     from fromager.derivations.locking.writing import format_lock
+    from fromager.derivations.plugins.broken import PluginBroken, PluginFailed
+    from fromager.derivations.plugins.entry_points import (
+        COMMAND_GROUP,
+        EntryPoint,
+        find_entry_points,
+    )
+    from fromager.derivations.plugins.linting import PluginLint
+    from fromager.derivations.plugins.plugins import Plugins
     from fromager.derivations.project_requirements import read_project
     from fromager.derivations.realising.again import build_again
+    from fromager.derivations.realising.annotated import as_built
     from fromager.derivations.realising.events import (
         Event,
         LogOutput,
@@ -236,6 +245,11 @@ if TYPE_CHECKING:
     from fromager.derivations.sources.patch_folder import PatchFolder
 
 _HOME = {
+    "plugins.linting": "PluginLint",
+    "plugins.broken": "PluginBroken PluginFailed",
+    "plugins.entry_points": "COMMAND_GROUP EntryPoint find_entry_points",
+    "plugins.plugins": "Plugins",
+    "realising.annotated": "as_built",
     "building.bubblewrap": "Bubblewrap find_bubblewrap",
     "building.facts": "Facts NoFacts",
     "building.platform": "HostBase Platform host_platform known_platform",
@@ -349,6 +363,7 @@ _HOME = {
 _MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
 
 __all__ = [
+    "COMMAND_GROUP",
     "DEFAULTS",
     "EXPLANATIONS",
     "Answered",
@@ -382,6 +397,7 @@ __all__ = [
     "DerivationError",
     "Difference",
     "Effects",
+    "EntryPoint",
     "EnvelopeSigner",
     "Event",
     "Explanation",
@@ -428,6 +444,10 @@ __all__ = [
     "PlaceMeans",
     "Planned",
     "Platform",
+    "PluginBroken",
+    "PluginFailed",
+    "PluginLint",
+    "Plugins",
     "Policy",
     "PrebuiltRefused",
     "Preferences",
@@ -506,6 +526,7 @@ __all__ = [
     "agreement",
     "all_patches",
     "apply_patch",
+    "as_built",
     "before_patch",
     "build_again",
     "build_closure",
@@ -522,6 +543,7 @@ __all__ = [
     "exact_pins",
     "examine",
     "find_bubblewrap",
+    "find_entry_points",
     "find_http_settings",
     "find_indexes",
     "find_offer",

@@ -23,6 +23,8 @@ PURE: Final = (
     "store/realisation.py",
     "store/records.py",
     "store/tree.py",
+    "derivations/annotating/annotation.py",
+    "derivations/annotating/sbom.py",
     "derivations/building/canned.py",
     "derivations/building/environment.py",
     "derivations/building/programs.py",
@@ -48,6 +50,7 @@ PURE: Final = (
     "derivations/customisation/readers.py",
     "derivations/customisation/rules.py",
     "derivations/customisation/schema.py",
+    "derivations/customisation/setting.py",
     "derivations/customisation/templates.py",
     "derivations/customisation/toml_document.py",
     "derivations/customisation/upstream.py",
@@ -70,6 +73,9 @@ PURE: Final = (
     "derivations/realising/lock_making.py",
     "derivations/realising/preferences.py",
     "derivations/realising/request.py",
+    "derivations/plugins/broken.py",
+    "derivations/plugins/plugins.py",
+    "derivations/plugins/protocol.py",
     "derivations/project_requirements.py",
     "derivations/requirement.py",
     "derivations/requirement_lines.py",
@@ -129,6 +135,10 @@ SCRIPTS: Final = (
     "derivations/building/inspection.py",
     "derivations/building/runner.py",
     "derivations/checking/observer.py",
+    "derivations/plugins/caller.py",
+    "derivations/plugins/stand_in.py",
+    "derivations/plugins/upstream_modules.py",
+    "derivations/plugins/upstream_resolver.py",
 )
 """Run by other interpreters, from 3.9 on, with nothing but their own library."""
 

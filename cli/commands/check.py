@@ -72,7 +72,7 @@ def command(
     Exit status 0 if everything was reproduced, 2 if something differs, 1 if it
     cannot be told since something could not be built again.
     """
-    from fromager.derivations import InputError, StopSignal
+    from fromager.derivations import InputError, StopSignal, as_built
 
     wiring = wire(flags, **settings)
     variations = _variations(vary)
@@ -80,8 +80,9 @@ def command(
         raise InputError("nothing to do", hint="Ask for a round, or vary something")
     stop = StopSignal()
     with wiring.open_store(create=False) as store:
-        roots = [find_realisation(store, target) for target in targets]
-        steps = _closure(wiring, store, roots) if closure else roots
+        named = [find_realisation(store, target) for target in targets]
+        roots = [as_built(store, each) for each in named]
+        steps = _closure(wiring, store, named) if closure else roots
         checker = _checker(wiring, store, stop, rounds, variations, keep_failed)
         verdicts, reports = _run(wiring, store, checker, steps, stop, as_json)
         if out is not None:

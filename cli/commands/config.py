@@ -155,10 +155,15 @@ def _show_package(wiring: Wiring, text: str, as_json: bool) -> int:
             for place in customisation.patches.places(name)
             for patch in sorted(place.patches(), key=lambda patch: patch.name)
         )
+    override = customisation.override(name, version)
+    plugin = None if override is None else str(override.plugin.entry)
+    functions = [] if override is None else list(override.plugin.all_functions)
     if as_json:
         wiring.console.json(
             {
                 "package": name,
+                "plugin": plugin,
+                "functions": functions,
                 "version": None if version is None else str(version),
                 "variant": customisation.around.variant,
                 "settings": rows,
@@ -174,7 +179,9 @@ def _show_package(wiring: Wiring, text: str, as_json: bool) -> int:
         say(f"patch {patch.path}")
     for row in others:
         say(_value_line(row, f"only for {row['when']}; "))
-    if not (rows or others or found):
+    if plugin is not None:
+        say(f"plugin {plugin}: {', '.join(functions) or 'nothing'}")
+    if not (rows or others or found or plugin):
         wiring.console.say(f"nothing is done otherwise for {name}")
     return ExitCode.DONE
 

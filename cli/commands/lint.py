@@ -1,4 +1,4 @@
-"""`fromager lint`: settings and patches that are wrong, or of no use."""
+"""`fromager lint`: settings, patches and plugins that are wrong, or of no use."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from packaging.version import Version
 
 
-@click.command("lint", short_help="Check settings and patches.")
+@click.command("lint", short_help="Check settings, patches and plugins.")
 @click.argument("requirements", nargs=-1, metavar="REQUIREMENT...")
 @click.option(
     "-r",
@@ -39,7 +39,7 @@ def command(
     as_json: bool,
     **settings: object,
 ) -> int:
-    """Read all settings and patches, and print what is wrong with them.
+    """Read all settings and patches, load all plugins, and print what is wrong.
 
     Given the packages that there are, with versions such as click==8.1.7 where they
     are settled, it prints also what is about none of them, and patches that match no
@@ -51,7 +51,13 @@ def command(
 
     wiring = wire(flags, **settings)
     known = _known(wiring, requirements, files)
-    found = lint(wiring.customisation(None), known)
+    customisation = wiring.customisation(None)
+    found = lint(customisation, known)
+    if customisation.plugins is not None:
+        from fromager.derivations import PluginLint, StopSignal
+
+        plugins = PluginLint(customisation.plugins, wiring.environ, StopSignal())
+        found = (*found, *plugins.remarks(known))
     if as_json:
         rows = [{"place": f.place, "text": f.text, "error": f.is_error} for f in found]
         wiring.console.json({"findings": rows})

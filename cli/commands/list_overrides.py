@@ -1,4 +1,4 @@
-"""`fromager list-overrides`: which packages have settings or patches."""
+"""`fromager list-overrides`: which packages have settings, patches or plugins."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from fromager.derivations import Customisation
 
 
-@click.command("list-overrides", short_help="List packages with settings or patches.")
-@click.option("--details", is_flag=True, help="Print settings and patches of each.")
+@click.command(
+    "list-overrides", short_help="List packages with settings, patches or plugins."
+)
+@click.option("--details", is_flag=True, help="Print what each of them has.")
 @click.option("--overrides", metavar="FOLDER", help="Settings and patches of packages.")
 @click.option("--patches", metavar="FOLDER", help="Patches, by <name>-<version>.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
@@ -24,10 +26,11 @@ if TYPE_CHECKING:
 def command(
     flags: Mapping[str, object], /, details: bool, as_json: bool, **settings: object
 ) -> int:
-    """List the packages that have settings or patches.
+    """List the packages that have settings, patches or plugins.
 
-    With details every settings file is read: the settings that each package has,
-    the variants that they name, and its patches by version.
+    With details every settings file and the code of every plugin is read: the
+    settings that each package has, the variants that they name, its patches by
+    version, and the functions that its plugin has. No plugin is run.
     """
     wiring = wire(flags, **settings)
     customisation = wiring.customisation(None)
@@ -41,7 +44,9 @@ def command(
             wiring.console.data(name)
             continue
         row = _row(customisation, name)
-        parts = [
+        plugin = row["plugin"]
+        parts = [f"plugin {plugin}"] if plugin is not None else []
+        parts += [
             f"{label} {', '.join(map(str, values))}"
             for label, values in row.items()
             if isinstance(values, list) and values
@@ -67,7 +72,16 @@ def _names(customisation: Customisation) -> list[str]:
             for place in patches.places(name)
         )
     }
-    return sorted({*customisation.overrides.names(), *patched} - {"*"})
+    plugins = () if customisation.plugins is None else customisation.plugins.packages
+    return sorted({*customisation.overrides.names(), *patched, *plugins} - {"*"})
+
+
+def _plugin(customisation: Customisation, name: str) -> dict[str, object]:
+    plugin = None if customisation.plugins is None else customisation.plugins.of(name)
+    if plugin is None:
+        return {"name": name, "plugin": None, "functions": []}
+    functions = list(plugin.all_functions)
+    return {"name": name, "plugin": str(plugin.entry), "functions": functions}
 
 
 def _row(customisation: Customisation, name: str) -> dict[str, object]:
@@ -76,7 +90,7 @@ def _row(customisation: Customisation, name: str) -> dict[str, object]:
     variants = {v for rule in rules for v in rule.condition.variants}
     variants |= {v for place in places for v in place.variants()}
     return {
-        "name": name,
+        **_plugin(customisation, name),
         "settings": sorted({a.setting for r in rules for a in r.assignments}),
         "variants": sorted(variants),
         "patches": [

@@ -10,7 +10,7 @@ import click
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.targets import find_realisation
 from fromager.cli.wiring import wire
-from fromager.derivations import InputError, last_failure
+from fromager.derivations import InputError, as_built, last_failure
 from fromager.store import Digest, InvalidRecord, ObjectMissing
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def _key(store: LocalStore, target: str) -> Digest:
         return Digest.parse(target)
     failed = last_failure(store, target)
     try:
-        built = find_realisation(store, target)
+        built = as_built(store, find_realisation(store, target))
     except (ObjectMissing, InputError):
         if failed is None:
             raise

@@ -218,8 +218,10 @@ def _realise(
     means = Means.of(wiring, store, request, refresh=refresh)
     base = wiring.known_base(store, means.interpreter)
     memo = Memo(store, means.client)
+    day = str(request.cutoffs.today or "")
     if base is not None and request.is_fixed:
-        known = memo.recall(plan_key(request, wiring.basis(base, means.customisation)))
+        plan = plan_key(request, wiring.basis(base, means.customisation))
+        known = memo.recall(plan, day)
         if known is not None:
             whole = () if known.collection is None else (known.collection.output,)
             store.touch([*whole, *(each.realisation.output for each in known.wheels)])
@@ -233,9 +235,12 @@ def _realise(
             realised, pages = realiser.realise(request, steps)
     finally:
         end_progress(wiring.report)
-    if not realised.failures and request.is_fixed:
+    settled = request.is_fixed and not means.customisation.may_change
+    if not realised.failures and settled:
         base = wiring.base(store, means.interpreter, thorough=False)
         plan = plan_key(request, wiring.basis(base, means.customisation))
-        watched = means.customisation.watched() | wiring.rust.watched
-        memo.remember(plan, realised, pages, watched)
+        custom = means.customisation
+        watched = custom.watched() | wiring.rust.watched
+        only = day if custom.depends_on_the_day else ""
+        memo.remember(plan, realised, pages, watched, only)
     return realised

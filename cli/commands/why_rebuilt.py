@@ -22,11 +22,11 @@ def command(flags: Mapping[str, object], target: str, as_json: bool) -> int:
     """Say which inputs of which derivation changed between the newest build of TARGET
     and the one before, followed down to where the change began.
     """
-    from fromager.derivations import why_rebuilt
+    from fromager.derivations import as_built, why_rebuilt
 
     wiring = wire(flags)
     with wiring.open_store(create=False) as store:
-        newest = find_realisation(store, target)
+        newest = as_built(store, find_realisation(store, target))
         reasons = why_rebuilt(store, newest)
         if as_json:
             rows = [reason.row for reason in reasons or ()]

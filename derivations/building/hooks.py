@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from fromager.derivations.building.sandbox import (
     BUILD,
@@ -125,6 +125,25 @@ class HookPlace:
         return self.folder / "out"
 
 
+class HooksOverridden(Protocol):
+    """What stands in for the script that calls hooks."""
+
+    @property
+    def script(self) -> str:
+        """Where it is seen inside."""
+        ...
+
+    @property
+    def mounts(self) -> tuple[Mount, ...]:
+        """What is seen beside, so that it can be run."""
+        ...
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """Variables that it takes away before the backend is loaded."""
+        ...
+
+
 def run_hook(
     sandbox: Sandbox,
     base: HostBase,
@@ -139,9 +158,11 @@ def run_hook(
     stop: Stop,
     mounts: Sequence[Mount] = (),
     devices: tuple[str, ...] = (),
+    overriding: HooksOverridden | None = None,
 ) -> HookAnswer:
     """Have a backend do something to the source that lies in a place.
 
+    With `overriding`, another script stands in for the one that calls hooks.
     `environment_folder` is the build environment, `environment` the variables that
     the key covers. `output` gets what the backend prints. `mounts` and `devices` are
     what this build sees in addition.
@@ -163,8 +184,13 @@ def run_hook(
         )
     )
     scripts = [Mount(str(path), inside) for inside, path in hook_scripts().items()]
+    called = _HOOKS
+    if overriding is not None:
+        called = overriding.script
+        environment = {**environment, **overriding.environment}
+        mounts = (*mounts, *overriding.mounts)
     spec = SandboxSpec(
-        command=(f"{ENVIRONMENT}/bin/python", _RUNNER, BUILD, _HOOKS),
+        command=(f"{ENVIRONMENT}/bin/python", _RUNNER, BUILD, called),
         mounts=(
             *base.mounts,
             Mount(str(environment_folder), ENVIRONMENT),

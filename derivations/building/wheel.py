@@ -76,6 +76,15 @@ class Normalised:
     content_sha256: str
     """Of names, executable bits and contents; RECORD is left out."""
 
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """As they are recorded of a realisation."""
+        return (
+            ("content_sha256", self.content_sha256),
+            ("raw_sha256", self.raw_sha256),
+            ("sha256", self.sha256),
+        )
+
 
 def inspect_wheel(path: Path, *, name: str, version: Version) -> BuiltWheel:
     """Check a wheel in all but its contents' hashes, which `normalise` checks.

@@ -6,6 +6,12 @@ import shlex
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from fromager.derivations.annotating.annotation import (
+    NOTHING,
+    Annotation,
+    BuildTag,
+    SbomWish,
+)
 from fromager.derivations.customisation.composites import VERSION_MARK
 from fromager.derivations.customisation.schema import SETTINGS
 from fromager.derivations.customisation.values import (
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
     from packaging.version import Version
 
     from fromager.derivations.customisation.rules import Assignment
+    from fromager.derivations.plugins.use import Override
     from fromager.derivations.sources.patch_folder import Patch
 
 
@@ -53,6 +60,9 @@ class Effects:
     """Whether its build compiles Rust, or which manifests; None if that is to be told
     from its build requirements."""
     prebuilt: bool = False
+    include_sdists: bool = True
+    include_wheels: bool = False
+    ignore_platform: bool = False
     download_url: Assignment | None = None
     download_filename: Assignment | None = None
     cores_per_job: int = 1
@@ -60,8 +70,25 @@ class Effects:
     """GiB; 0 if memory does not limit the number of jobs."""
     exclusive: bool = False
     timeout: int | None = None
+    annotation: Annotation = NOTHING
+    """What the wheel gets once it is built."""
+    build_tag_hook: str = ""
+    """`module:function` of code that adds to the build tag; empty if there is none."""
+    changes_submodules: bool = False
+    submodules: tuple[str, ...] | None = None
+    """Those that are taken along from git, None for all; if that is changed."""
+    override: Override | None = None
+    """What code overrides, where there is a plugin for the package."""
     unused: tuple[Assignment, ...] = ()
     """What was set and has no effect here."""
+
+    @property
+    def has_own_source(self) -> bool:
+        """Whether its source is not the file that the index has."""
+        return self.download_url is not None or (
+            self.override is not None
+            and self.override.plugin.overrides("download_source")
+        )
 
     def in_project(self, name: str) -> str:
         """Where a file of the project lies in the source tree."""
@@ -106,12 +133,19 @@ def effects_of(
         openings=cast("tuple[Opening, ...]", found.all("open")),
         rust=found.last("rust", None),
         prebuilt=bool(found.last("prebuilt", False)),
+        include_sdists=bool(found.last("include-sdists", True)),
+        include_wheels=bool(found.last("include-wheels", False)),
+        ignore_platform=bool(found.last("ignore-platform", False)),
         download_url=found.assignment("download-url"),
         download_filename=found.assignment("download-filename"),
         cores_per_job=found.last("cores-per-job", 1),
         memory_per_job=found.last("memory-per-job", 0.0),
         exclusive=bool(found.last("exclusive", False)),
         timeout=found.last("timeout", None),
+        annotation=_annotation(found),
+        build_tag_hook=str(found.last("build-tag-hook", "")),
+        changes_submodules=found.assignment("submodules") is not None,
+        submodules=found.last("submodules", None),
         unused=tuple(a for a in assignments if a.setting not in SETTINGS),
     )
 
@@ -135,6 +169,9 @@ class _Found:
     def last(self, name: str, default: Any) -> Any:
         found = self.assignment(name)
         return default if found is None else found.value
+
+    def texts(self, name: str) -> dict[str, str]:
+        return {each.key: str(each.value) for each in self.every(name)}
 
     def table(self, name: str) -> dict[str, str | tuple[str, ...]]:
         return {
@@ -174,6 +211,35 @@ def _completed(
         case AddFile() if edit.source:
             return replace(edit, content=read(edit), source="")
     return edit
+
+
+def _annotation(found: _Found) -> Annotation:
+    entries = found.every("changelog")
+    return Annotation(
+        BuildTag(len(entries)) if entries else None,
+        cast("tuple[str, ...]", found.all("requires-external")),
+        tuple(sorted(found.texts("wheel-files").items())),
+        _sbom(found),
+    )
+
+
+def _sbom(found: _Found) -> SbomWish | None:
+    said = {each.key: each.value for each in found.every("sbom")}
+    if not said.get("wanted"):
+        return None
+    # What is said of all wheels, then what is said of this one.
+    parts = {
+        name: str(said[key])
+        for name, key in (("type", "purl-type"), ("repository-url", "repository-url"))
+        if key in said
+    }
+    parts |= found.texts("purl")
+    return SbomWish(
+        str(said.get("supplier", "")),
+        str(said.get("namespace", "")),
+        cast("tuple[str, ...]", said.get("creators", ())),
+        tuple(sorted(parts.items())),
+    )
 
 
 def _variables(found: _Found, name: str) -> tuple[Variable, ...]:

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 from packaging.version import Version
 
 from fromager.derivations.customisation.document import SettingsError
+from fromager.derivations.customisation.upstream import NoEffect, without_effect
 from fromager.derivations.sources.unified_diff import InvalidDiff, parse_diff
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from fromager.derivations.customisation.customisation import Customisation
     from fromager.derivations.customisation.overrides import Overrides
+    from fromager.derivations.customisation.rules import Assignment
     from fromager.derivations.sources.patch_folder import PatchFolder, PatchPlace
 
 
@@ -50,9 +52,7 @@ def lint(
 def _general(overrides: Overrides) -> Iterator[Remark]:
     try:
         overrides.general_rules()
-        for each in overrides.unused():
-            text = f"{each.setting} has no effect"
-            yield Remark(str(each.origin), text, is_error=False)
+        yield from _without_effect(overrides.unused())
     except SettingsError as error:
         yield _finding(error)
     for name in overrides.strays:
@@ -69,12 +69,15 @@ def _settings(overrides: Overrides) -> Iterator[Remark]:
                 yield Remark(str(later.path), text, is_error=False)
         try:
             for rule in overrides.rules(name):
-                for each in rule.assignments:
-                    if "_" in each.setting or "." in each.setting:
-                        text = f"{each.setting} has no effect"
-                        yield Remark(str(each.origin), text, is_error=False)
+                yield from _without_effect(rule.assignments)
         except SettingsError as error:
             yield _finding(error)
+
+
+def _without_effect(assignments: Iterable[Assignment]) -> Iterator[Remark]:
+    for each in assignments:
+        if isinstance(each.value, NoEffect):
+            yield Remark(str(each.origin), without_effect(each), is_error=False)
 
 
 def _finding(error: SettingsError) -> Remark:

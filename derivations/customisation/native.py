@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CONDITIONS: Final = ("version", "variant", "platform", "marker")
 WHEN: Final = "when"
 VARIANTS: Final = "variants"
-_BEFORE_VERSIONS: Final = ("index", "prebuilt-index")
+_BEFORE_VERSIONS: Final = ("index", "min-age", "prebuilt-index")
 
 
 def package_rules(package: str, node: Node, layer: int) -> tuple[Rule, ...]:
@@ -72,8 +72,8 @@ def checked(rule: Rule) -> Rule:
             if assignment.setting in _BEFORE_VERSIONS:
                 raise SettingsError(
                     assignment.origin,
-                    f"{assignment.setting} cannot be limited to versions: the index "
-                    "says which versions there are",
+                    f"{assignment.setting} cannot be limited to versions: it says "
+                    "which versions there are",
                 )
     return rule
 

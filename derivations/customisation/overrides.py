@@ -125,11 +125,16 @@ class Overrides:
 
     def general_rules(self) -> tuple[Rule, ...]:
         """The rules for all packages."""
-        if not self.tables:
+        settings = self._general_file
+        if not self.tables and settings is None:
             return ()
         from fromager.derivations.customisation import native
 
         found: list[Rule] = []
+        if settings is not None:
+            from fromager.derivations.customisation import upstream
+
+            found += upstream.general_rules(_read(settings), len(self.tables))
         for layer, each in enumerate(self.tables):
             if "variants" in each.tables:
                 found += native.variant_rules(_member(each.node, "variants"), layer)
@@ -142,9 +147,9 @@ class Overrides:
         """What upstream's general settings say that has no effect here."""
         from fromager.derivations.customisation import upstream
 
-        if self.folder is None or not (self.folder / "settings.yaml").is_file():
+        if self._general_file is None:
             return ()
-        return upstream.general_settings(_read(self.folder / "settings.yaml"))
+        return upstream.general_settings(_read(self._general_file))
 
     def signature(self) -> tuple[str, ...]:
         """Equal as long as no file of settings was touched."""
@@ -183,6 +188,12 @@ class Overrides:
             return {}
         with os.scandir(self.defaults) as entries:
             return {entry.name: Path(entry.path) for entry in entries}
+
+    @cached_property
+    def _general_file(self) -> Path | None:
+        """Upstream's general settings, where there are any."""
+        path = None if self.folder is None else self.folder / "settings.yaml"
+        return path if path is not None and path.is_file() else None
 
     @cached_property
     def _listing(self) -> tuple[str, ...]:

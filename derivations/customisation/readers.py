@@ -59,6 +59,14 @@ def text(node: Node) -> str:
     return node.value
 
 
+def header_text(node: Node) -> str:
+    """A text of one line."""
+    given = text(node)
+    if len(given.splitlines()) != 1:
+        raise SettingsError(node.origin, "a text of one line is wanted")
+    return given
+
+
 def any_text(node: Node) -> str:
     """A text, also an empty one."""
     if not isinstance(node.value, str):
@@ -169,6 +177,23 @@ def url(node: Node) -> str:
     if not re.match(r"(https?|file)://", given):
         reason = f"{given!r} is no URL that begins with https://, http:// or file://"
         raise SettingsError(node.origin, reason)
+    return given
+
+
+def package_url(node: Node) -> str:
+    """A package URL (`pkg:pypi/click@8.1.7`), as it is written."""
+    given = text(node)
+    if re.fullmatch(r"pkg:[A-Za-z][A-Za-z0-9.+-]*/[^\s]+", given) is None:
+        raise SettingsError(node.origin, f"{given!r} is no package URL")
+    return given
+
+
+def object_path(node: Node) -> str:
+    """Where something is in a module: `module:function`."""
+    given = text(node)
+    name = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
+    if re.fullmatch(f"{name}:{name}", given, re.ASCII) is None:
+        raise SettingsError(node.origin, f"{given!r} is no module:function")
     return given
 
 

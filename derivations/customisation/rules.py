@@ -127,7 +127,8 @@ def settle(
     order of the rules.
     """
     # Most packages have no rules: what reads them is not loaded for those.
-    from fromager.derivations.customisation.schema import SETTINGS, Combine
+    from fromager.derivations.customisation.schema import SETTINGS
+    from fromager.derivations.customisation.setting import Combine
 
     in_force: dict[tuple[str, str, int], Assignment] = {}
     for rule in sorted(rules, key=precedence):

@@ -1,111 +1,15 @@
-"""All settings that a package may have: form, meaning, and how rules are combined."""
+"""All settings that a package may have."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from enum import Enum
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from fromager.derivations.customisation import composites, readers
-from fromager.derivations.customisation.document import Origin, SettingsError
+from fromager.derivations.customisation import setting as forms
+from fromager.derivations.customisation.setting import Combine, Covered, Setting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from fromager.derivations.customisation.document import Node
-
-
-class Combine(Enum):
-    """What becomes of a setting that several rules have."""
-
-    REPLACE = "the last one counts"
-    TABLE = "for each key the last one counts"
-    SEQUENCE = "all count, in order"
-
-
-class Covered(Enum):
-    """What of a package's build a setting is part of."""
-
-    KEY = "the key of its build"
-    SOURCE = "the key of its source"
-    CHOICE = "which file it is made from"
-    NOTHING = "no key"
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One value of a setting; those that are lists or tables have several."""
-
-    key: str
-    value: object
-    origin: Origin
-
-
-Reader: TypeAlias = "Callable[[Node], tuple[Part, ...]]"
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """A setting of a package."""
-
-    name: str
-    form: str
-    meaning: str
-    combine: Combine
-    covered: Covered
-    read: Reader
-
-
-def _one(read: Callable[[Node], object]) -> Reader:
-    return lambda node: (Part("", read(node), node.origin),)
-
-
-def _many(read: Callable[[Node], object]) -> Reader:
-    return lambda node: tuple(
-        Part("", read(item), item.origin) for item in readers.items(node)
-    )
-
-
-def _table(read: Callable[[Node], object]) -> Reader:
-    return lambda node: tuple(
-        Part(key, read(value), value.origin)
-        for key, value in readers.table(node).items()
-    )
-
-
-def _env(node: Node) -> tuple[Part, ...]:
-    parts = _table(readers.scalar_text)(node)
-    for part in parts:
-        if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", part.key, re.ASCII) is None:
-            raise SettingsError(part.origin, f"{part.key!r} is no variable's name")
-        if "\0" in str(part.value):
-            raise SettingsError(part.origin, f"{part.key} holds a null character")
-    return parts
-
-
-def _system(node: Node) -> tuple[Part, ...]:
-    found = composites.system_needs(node)
-    return tuple(Part(key, need, each.origin) for key, need, each in found)
-
-
-def _config(node: Node) -> object:
-    if isinstance(node.value, str):
-        return node.value
-    return readers.texts(node)
-
-
-def _scm(node: Node) -> object:
-    return node.value if isinstance(node.value, bool) else readers.text(node)
-
-
-def _rust(node: Node) -> object:
-    if isinstance(node.value, bool):
-        return node.value
-    if isinstance(node.value, str):
-        return (readers.relative_path(node),)
-    return tuple(readers.relative_path(item) for item in readers.items(node))
-
+    from collections.abc import Mapping
 
 _C = Combine
 _K = Covered
@@ -120,7 +24,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             "the folder with the project in it, relative to the source's root",
             _C.REPLACE,
             _K.KEY,
-            _one(readers.relative_path),
+            forms.one(readers.relative_path),
         ),
         Setting(
             "env",
@@ -128,7 +32,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             "environment variables, in order, with templates",
             _C.SEQUENCE,
             _K.KEY,
-            _env,
+            forms.env,
         ),
         Setting(
             "scm-version",
@@ -136,7 +40,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             "the version that setuptools-scm is told, true for the one that is built",
             _C.REPLACE,
             _K.KEY,
-            _one(_scm),
+            forms.one(forms.scm),
         ),
         Setting(
             "config-settings",
@@ -144,7 +48,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             "what the backend is told (PEP 517)",
             _C.TABLE,
             _K.KEY,
-            _table(_config),
+            forms.table(forms.config),
         ),
         Setting(
             "append-cflags",
@@ -152,7 +56,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             "arguments that every call of a C compiler gets in addition",
             _C.SEQUENCE,
             _K.KEY,
-            _many(readers.text),
+            forms.many(readers.text),
         ),
         Setting(
             "append-cxxflags",
@@ -160,7 +64,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             "arguments that every call of a C++ compiler gets in addition",
             _C.SEQUENCE,
             _K.KEY,
-            _many(readers.text),
+            forms.many(readers.text),
         ),
         Setting(
             "append-ldflags",
@@ -168,7 +72,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             "arguments that compilers get in addition where they link",
             _C.SEQUENCE,
             _K.KEY,
-            _many(readers.text),
+            forms.many(readers.text),
         ),
         Setting(
             "remove-flags",
@@ -176,7 +80,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             "arguments of compilers that are dropped, such as -Werror",
             _C.SEQUENCE,
             _K.KEY,
-            _many(readers.text),
+            forms.many(readers.text),
         ),
         Setting(
             "cflags",
@@ -184,7 +88,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             "CFLAGS, which setuptools takes in place of the interpreter's own",
             _C.REPLACE,
             _K.KEY,
-            _one(readers.texts),
+            forms.one(readers.texts),
         ),
         Setting(
             "cxxflags",
@@ -192,16 +96,18 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             "CXXFLAGS, in place of the interpreter's own",
             _C.REPLACE,
             _K.KEY,
-            _one(readers.texts),
+            forms.one(readers.texts),
         ),
-        Setting("ldflags", _LIST, "LDFLAGS", _C.REPLACE, _K.KEY, _one(readers.texts)),
+        Setting(
+            "ldflags", _LIST, "LDFLAGS", _C.REPLACE, _K.KEY, forms.one(readers.texts)
+        ),
         Setting(
             "build-requires",
             _LIST,
             "requirements that the build environment holds in addition",
             _C.SEQUENCE,
             _K.KEY,
-            _many(readers.requirement),
+            forms.many(readers.requirement),
         ),
         Setting(
             "update-build-requires",
@@ -210,7 +116,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             "of the same name",
             _C.SEQUENCE,
             _K.SOURCE,
-            _many(readers.requirement),
+            forms.many(readers.requirement),
         ),
         Setting(
             "remove-build-requires",
@@ -218,7 +124,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             "build requirements of pyproject.toml to take away",
             _C.SEQUENCE,
             _K.SOURCE,
-            _many(readers.project_name),
+            forms.many(readers.project_name),
         ),
         Setting(
             "edits",
@@ -226,7 +132,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             "edits of the source, in order, after its patches",
             _C.SEQUENCE,
             _K.SOURCE,
-            _many(composites.edit),
+            forms.many(composites.edit),
         ),
         Setting(
             "extra-sources",
@@ -234,7 +140,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             "files that are fetched and put into the source",
             _C.SEQUENCE,
             _K.SOURCE,
-            _many(composites.extra_source),
+            forms.many(composites.extra_source),
         ),
         Setting(
             "download-url",
@@ -242,7 +148,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             "where the source is fetched from instead",
             _C.REPLACE,
             _K.CHOICE,
-            _one(readers.text),
+            forms.one(readers.text),
         ),
         Setting(
             "download-filename",
@@ -250,7 +156,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             "what that file is called",
             _C.REPLACE,
             _K.CHOICE,
-            _one(readers.text),
+            forms.one(readers.text),
         ),
         Setting(
             "index",
@@ -258,7 +164,47 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             "the only index that is asked for the project",
             _C.REPLACE,
             _K.CHOICE,
-            _one(readers.url),
+            forms.one(readers.url),
+        ),
+        Setting(
+            "include-sdists",
+            "true or false",
+            "whether a version counts that the index has an sdist of",
+            _C.REPLACE,
+            _K.CHOICE,
+            forms.one(readers.flag),
+        ),
+        Setting(
+            "include-wheels",
+            "true or false",
+            "whether a version counts that the index has a wheel of",
+            _C.REPLACE,
+            _K.CHOICE,
+            forms.one(readers.flag),
+        ),
+        Setting(
+            "ignore-platform",
+            "true or false",
+            "whether such a wheel may be for any platform",
+            _C.REPLACE,
+            _K.CHOICE,
+            forms.one(readers.flag),
+        ),
+        Setting(
+            "min-age",
+            "number",
+            "days that its files must have been on the index, 0 for none",
+            _C.REPLACE,
+            _K.CHOICE,
+            forms.one(lambda node: readers.whole(node, 0)),
+        ),
+        Setting(
+            "submodules",
+            "true, false or list of paths",
+            "submodules that are taken along where it is taken from git",
+            _C.REPLACE,
+            _K.SOURCE,
+            forms.one(forms.submodules),
         ),
         Setting(
             "prebuilt",
@@ -266,7 +212,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             "take a wheel from the index, build nothing",
             _C.REPLACE,
             _K.CHOICE,
-            _one(readers.flag),
+            forms.one(readers.flag),
         ),
         Setting(
             "prebuilt-index",
@@ -274,7 +220,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             "the only index that is asked for the project where it is prebuilt",
             _C.REPLACE,
             _K.CHOICE,
-            _one(readers.url),
+            forms.one(readers.url),
         ),
         Setting(
             "system-packages",
@@ -282,7 +228,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             "what the machine must have: pkg-config, files, commands",
             _C.SEQUENCE,
             _K.KEY,
-            _system,
+            forms.system,
         ),
         Setting(
             "open",
@@ -290,7 +236,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             "devices and paths of the machine that its builds get to see",
             _C.SEQUENCE,
             _K.KEY,
-            _many(composites.opening),
+            forms.many(composites.opening),
         ),
         Setting(
             "rust",
@@ -298,7 +244,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             "whether its build compiles Rust, or the Cargo.toml files that it builds",
             _C.REPLACE,
             _K.KEY,
-            _one(_rust),
+            forms.one(forms.rust),
         ),
         Setting(
             "cores-per-job",
@@ -306,7 +252,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             "cores that each parallel job of its build takes",
             _C.REPLACE,
             _K.NOTHING,
-            _one(lambda node: readers.whole(node, 1)),
+            forms.one(lambda node: readers.whole(node, 1)),
         ),
         Setting(
             "memory-per-job",
@@ -314,7 +260,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             "GiB of memory that each parallel job of its build takes",
             _C.REPLACE,
             _K.NOTHING,
-            _one(lambda node: readers.number(node, 0.1)),
+            forms.one(lambda node: readers.number(node, 0.1)),
         ),
         Setting(
             "exclusive",
@@ -322,7 +268,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             "build it alone, with all cores",
             _C.REPLACE,
             _K.NOTHING,
-            _one(readers.flag),
+            forms.one(readers.flag),
         ),
         Setting(
             "timeout",
@@ -330,7 +276,55 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             "seconds that its build may take",
             _C.REPLACE,
             _K.NOTHING,
-            _one(lambda node: readers.whole(node, 1)),
+            forms.one(lambda node: readers.whole(node, 1)),
+        ),
+        Setting(
+            "changelog",
+            _LIST,
+            "why it was built again; each entry adds one to the wheel's build tag",
+            _C.SEQUENCE,
+            _K.FINISH,
+            forms.many(readers.text),
+        ),
+        Setting(
+            "build-tag-hook",
+            "module:function",
+            "code that adds to the wheel's build tag, where it has one",
+            _C.REPLACE,
+            _K.FINISH,
+            forms.one(readers.object_path),
+        ),
+        Setting(
+            "requires-external",
+            _LIST,
+            "what the wheel needs of a system: Requires-External of its METADATA",
+            _C.SEQUENCE,
+            _K.FINISH,
+            forms.many(readers.header_text),
+        ),
+        Setting(
+            "wheel-files",
+            _TABLE,
+            "files that are put into the wheel's .dist-info folder",
+            _C.TABLE,
+            _K.FINISH,
+            forms.wheel_files,
+        ),
+        Setting(
+            "sbom",
+            "true, false or table",
+            "put an SBOM into the wheel (PEP 770), and what it says of its supplier",
+            _C.TABLE,
+            _K.FINISH,
+            forms.sbom,
+        ),
+        Setting(
+            "purl",
+            "table",
+            "what is different about the package URL in that SBOM",
+            _C.TABLE,
+            _K.FINISH,
+            forms.purl,
         ),
         Setting(
             "defaults",
@@ -338,7 +332,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             "whether the rules that come with fromager for it hold",
             _C.REPLACE,
             _K.NOTHING,
-            _one(readers.flag),
+            forms.one(readers.flag),
         ),
         Setting(
             "annotations",
@@ -346,7 +340,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             "remarks for people and tools; nothing is made of them",
             _C.TABLE,
             _K.NOTHING,
-            _table(readers.any_text),
+            forms.table(readers.any_text),
         ),
     )
 }

@@ -11,6 +11,7 @@ from fromager.derivations.building.machine_view import MachineView
 from fromager.derivations.building.sandbox import keyed_environment, unkeyed_environment
 from fromager.derivations.building.system_needs import check_needs, check_openings
 from fromager.derivations.customisation.templates import InvalidTemplate, expand
+from fromager.derivations.plugins.protocol import Stage
 from fromager.derivations.realising import instantiate
 from fromager.derivations.realising.rust import ROLE
 from fromager.derivations.rust.environment import BuildRust, rust_environment
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from fromager.derivations.building.facts import Facts
     from fromager.derivations.customisation.effects import Effects
     from fromager.derivations.derivation import Value
+    from fromager.derivations.plugins.use import PluginUse
     from fromager.derivations.realising.backend import BackendCall
     from fromager.derivations.realising.rust import RustUse
     from fromager.derivations.realising.steps import Step
@@ -57,15 +59,26 @@ class Arrangement:
     rust: RustUse | None = None
     toolchain: str = ""
     """Names the Rust toolchain, where there is one."""
+    plugin: Step | None = None
+    """The code of a plugin that has a say in the build."""
+
+    @property
+    def use(self) -> PluginUse | None:
+        """How that plugin is used."""
+        override = self.effects.override
+        return None if override is None else override.use(Stage.BUILD)
 
     @property
     def inputs(self) -> Mapping[str, Step]:
         """What the build is given beside its source and its environment, by role."""
-        return {} if self.rust is None else {ROLE: self.rust.crates}
+        found = {} if self.rust is None else {ROLE: self.rust.crates}
+        return found if self.plugin is None else {**found, "plugin": self.plugin}
 
     def options(self, target: Target, runner: str) -> Mapping[str, Value]:
         """What the key of every step that runs the backend covers."""
         more: dict[str, Value] = {}
+        if (use := self.use) is not None:
+            more["plugin"] = use.value
         if self.late:
             more["late_variables"] = dict(self.late)
         if self.system:
@@ -121,6 +134,8 @@ class Arrangement:
             programs=self.programs,
             openings=self.effects.openings,
             jobs=self.jobs,
+            plugin=self.use,
+            plugin_code=None if self.plugin is None else self.plugin.output,
             rust=None
             if self.rust is None
             else BuildRust(self.rust.crates.output, self.rust.toolchain),

@@ -26,6 +26,11 @@ class BuiltWheel:
     filename: str
     metadata: Metadata
 
+    @property
+    def subject(self) -> str:
+        """`stevedore==5.10.0`."""
+        return f"{self.name}=={self.version}"
+
 
 @dataclass(frozen=True, slots=True)
 class Work:

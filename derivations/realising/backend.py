@@ -24,6 +24,7 @@ from fromager.derivations.building.wheel import inspect_wheel, normalise
 from fromager.derivations.customisation.templates import finish
 from fromager.derivations.customisation.values import NO_FLAGS
 from fromager.derivations.errors import BuildError, SourceError, Stopped, WheelRefused
+from fromager.derivations.plugins.overriding import Overriding
 from fromager.derivations.sources.project import build_system
 from fromager.store import Directory
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from fromager.derivations.building.hooks import Operation
     from fromager.derivations.building.sandbox import Stop
     from fromager.derivations.customisation.values import CompilerFlags, Opening
+    from fromager.derivations.plugins.use import PluginUse
     from fromager.derivations.realising.target import BuildPolicy, Target
     from fromager.derivations.rust.environment import BuildRust
     from fromager.store import LocalStore, StorePath
@@ -69,6 +71,9 @@ class BackendCall:
     """What it compiles Rust with, if it does."""
     jobs: int | None = None
     """Parallel jobs that the backend is told to run; None: one for each core."""
+    plugin: PluginUse | None = None
+    """A plugin that has a say in it."""
+    plugin_code: StorePath | None = None
 
     def all_variables(self, cores: int) -> dict[str, str]:
         """All environment variables of the backend, which may use so many cores."""
@@ -132,6 +137,17 @@ def call_backend(
         call.rust.configure(store, folder, target.sandbox.level)
     project = place.source / call.build_dir
     system = build_system(_read(project / "pyproject.toml"))
+    overriding = None
+    if call.plugin is not None and call.plugin_code is not None:
+        overriding = Overriding.write(
+            place,
+            call.plugin.told(system.requires),
+            store.place(call.plugin_code),
+            target.sandbox,
+            call.config_settings,
+            call.build_dir,
+            store.place(call.environment),
+        )
     answer = run_hook(
         target.sandbox,
         target.base,
@@ -151,12 +167,15 @@ def call_backend(
         output=log,
         stop=stop,
         mounts=call.mounts(store, target, folder.with_name("tools")),
+        overriding=overriding,
         devices=tuple(each.path for each in call.openings if each.is_device),
     )
     if answer.status in (HookStatus.DONE, HookStatus.MORE):
         return answer
     if answer.status is HookStatus.STOPPED:
         raise Stopped(f"{call.subject}: {answer.reason}")
+    if overriding is not None:
+        overriding.check()
     diagnosis = diagnose(log_tail())
     reason = answer.reason
     if diagnosis is not None:
@@ -188,11 +207,7 @@ def take_wheel(
         digests = normalise(wheels[0], target / wheels[0].name, epoch=epoch)
     except WheelRefused as error:
         raise WheelRefused(subject, error.reason, hint=error.hint) from error
-    return (
-        ("content_sha256", digests.content_sha256),
-        ("raw_sha256", digests.raw_sha256),
-        ("sha256", digests.sha256),
-    )
+    return digests.facts
 
 
 def take_metadata(subject: str, folder: Path) -> bytes:

@@ -19,7 +19,7 @@ from fromager.derivations.realising.backend import (
     take_metadata,
     take_wheel,
 )
-from fromager.derivations.realising.events import LogOutput
+from fromager.derivations.realising.build_log import BuildLog, last_lines
 from fromager.derivations.realising.history import Failure, remember_failure
 from fromager.derivations.realising.instantiate import object_name
 from fromager.derivations.realising.steps import Made, Postponed
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from fromager.derivations.realising.target import BuildPolicy, Target
     from fromager.store import Digest, LocalStore, Scratch, StorePath, Transaction
 
-TAIL_BYTES: Final = 64 << 10
-TAIL_LINES: Final = 20
 SMALL_SOURCE: Final = 32 << 20
 """Bytes up to which a source is built in memory, if there is enough of it."""
 NO_SPACE: Final = os.strerror(ENOSPC)
@@ -86,37 +84,6 @@ class RequiresRun(BackendRun):
 
 
 AnyRun: TypeAlias = WheelBuild | MetadataRun | RequiresRun
-
-
-class BuildLog:
-    """A build's output: kept in a file, told as it comes, its end remembered."""
-
-    def __init__(self, path: Path, subject: str, report: Reporter) -> None:
-        self._file = path.open("wb")
-        self._path, self._subject, self._report = path, subject, report
-        self._tail = b""
-
-    def __call__(self, content: bytes) -> None:
-        """Take what the build wrote."""
-        self._file.write(content)
-        self._tail = (self._tail + content)[-TAIL_BYTES:]
-        self._report(LogOutput(self._subject, content))
-
-    @property
-    def tail(self) -> str:
-        """The last 64 KiB."""
-        return self._tail.decode("utf-8", "replace")
-
-    def save(self, store: LocalStore, key: ResolvedDerivation) -> None:
-        """Keep it in the store, compressed; once, when nothing more is written."""
-        if self._file.closed:
-            return
-        self.close()
-        store.save_log(key.key, self._path)
-
-    def close(self) -> None:
-        """Nothing more is written."""
-        self._file.close()
 
 
 @dataclass
@@ -285,8 +252,3 @@ def is_small(store: LocalStore, source: StorePath) -> bool:
 def lacks_memory(scratch: Scratch, log_tail: str) -> bool:
     """Whether a build that failed may have done so for want of memory."""
     return scratch.in_memory and (scratch.is_short or NO_SPACE in log_tail)
-
-
-def last_lines(text: str) -> tuple[str, ...]:
-    """The end of a log, as errors carry it."""
-    return tuple(text.rstrip().splitlines()[-TAIL_LINES:])

@@ -173,6 +173,14 @@ class DirectSources:
         draft = release_at(UNKNOWN, source, ())
         subject = given.name or _label(source)
         plain = within(NO_EFFECTS, source)
+        if given.name is not None:
+            # What is not wanted may be nowhere to be had.
+            said = self.sources.effects(given.name, UNKNOWN, draft)
+            plain = replace(
+                plain,
+                changes_submodules=said.changes_submodules,
+                submodules=said.submodules,
+            )
         nothing = Preparation(subject, UNKNOWN, plain, None, ())
         bare = await self.sources.prepared(subject, draft, nothing)
         if plain.build_dir and not self.sources.has_folder(bare, plain.build_dir):

@@ -134,7 +134,9 @@ def _before(store: LocalStore, newest: Realisation) -> Realisation | None:
     """The newest realisation of the same subject that has another key."""
     for realisation in store.history(newest.kind, newest.subject):
         older = realisation.started <= newest.started
-        if realisation.key != newest.key and older:
+        # Of the same sort: a wheel that was annotated is made of one that was not.
+        same = ("wheel" in dict(realisation.inputs)) == ("wheel" in dict(newest.inputs))
+        if realisation.key != newest.key and older and same:
             return realisation
     return None
 

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 AskReleases: TypeAlias = "Callable[[], Awaitable[ProjectReleases]]"
 """Gives a project's releases, by whatever it takes; asked once."""
+AskOverride: TypeAlias = "Callable[[], Awaitable[ProjectReleases | None]]"
+"""The same; None: an index has them."""
 
 
 def as_they_are(releases: ProjectReleases, page: ProjectPage) -> ProjectReleases:
@@ -73,6 +75,9 @@ class KnowledgeBase:
         for what is found on a page or in a folder of links."""
         self.elsewhere: dict[str, AskReleases] = {}
         """Projects that no index is asked for, and what tells their releases."""
+        self.overridden: Callable[[str], AskOverride | None] = lambda name: None
+        """What tells the releases of a project before any index is asked; it may leave
+        that to the index."""
 
     async def of_request(
         self,
@@ -170,6 +175,10 @@ class KnowledgeBase:
     async def _look_up(self, name: str) -> None:
         if name in self.elsewhere:
             self._projects[name] = await self.elsewhere[name]()
+            return
+        told = self.overridden(name)
+        if told is not None and (found := await told()) is not None:
+            self._projects[name] = found
             return
 
         def look_up() -> ProjectReleases | None:

@@ -33,14 +33,19 @@ class Memo:
     store: LocalStore
     client: IndexClient
 
-    def recall(self, plan: str) -> Realised | None:
-        """What a plan came to, if nothing that it rests on has changed."""
+    def recall(self, plan: str, day: str = "") -> Realised | None:
+        """What a plan came to, if nothing that it rests on has changed.
+
+        `day` is today, for answers that hold on one day only.
+        """
         content = self.store.recall(NAMESPACE, plan)
         if content is None:
             return None
         try:
             value = json.loads(content)
             if value["version"] != MEMO_VERSION:
+                return None
+            if value["day"] not in ("", day):
                 return None
             for project, said in value["pages"].items():
                 seen = self.client.peek(project)
@@ -65,12 +70,14 @@ class Memo:
         realised: Realised,
         pages: Mapping[str, Digest],
         watched: Iterable[str] = (),
+        day: str = "",
     ) -> None:
         """Keep what a plan came to; it holds while what is `watched` stays the same:
-        paths of the machine, also of what is not there.
+        paths of the machine, also of what is not there. With a `day`, on that only.
         """
         value = {
             "version": MEMO_VERSION,
+            "day": day,
             "pages": {name: str(digest) for name, digest in sorted(pages.items())},
             "watched": {path: _state(path) for path in sorted(watched)},
             "collection": None

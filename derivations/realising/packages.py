@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from fromager.derivations.errors import BuildCycle, BuildError, SourceError
+from fromager.derivations.errors import BuildCycle, BuildError
 from fromager.derivations.realising import instantiate
-from fromager.derivations.realising.arrangement import Arrangement, arrange
+from fromager.derivations.realising.annotated import annotated
 from fromager.derivations.realising.attempt import Attempt, BuiltWheel, Work
+from fromager.derivations.realising.beginnings import Beginnings
 from fromager.derivations.realising.build import (
     AnyRun,
     BuildPlace,
@@ -34,11 +35,11 @@ from fromager.derivations.realising.prebuilt import Prebuilt
 from fromager.derivations.realising.steps import Postponed, Step, Steps
 from fromager.derivations.realising.wheel_file import wheel_file, wheel_metadata
 from fromager.derivations.resolution.candidate import Metadata
-from fromager.derivations.sources.project import build_system
 from fromager.derivations.versions import NORMALISATION_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+    from pathlib import Path
 
     from packaging.version import Version
 
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from fromager.derivations.derivation import Derivation, ResolvedDerivation
     from fromager.derivations.realising.environments import Environments
     from fromager.derivations.realising.resolutions import Resolutions
-    from fromager.derivations.realising.rust import Rust, RustUse
+    from fromager.derivations.realising.rust import Rust
     from fromager.derivations.realising.sources import Sources
     from fromager.derivations.realising.target import BuildPolicy, Target
     from fromager.derivations.resolution.candidate import Release
@@ -90,6 +91,14 @@ class Packages:
             self.steps.report,
             self.steps.stop,
         )
+        self.beginnings = Beginnings(
+            self.steps,
+            self.sources,
+            self.environments,
+            self.target,
+            self.policy,
+            self.rust,
+        )
         self._rooms = BuildEnvironments(
             self.environments, self.resolutions, self.target, self.policy, self
         )
@@ -110,6 +119,42 @@ class Packages:
                 self._build(subject, name, version, release)
             )
         return await self._wait(needed_by, subject, self._tasks[subject])
+
+    async def finished(
+        self, name: str, version: Version, release: Release
+    ) -> BuiltWheel:
+        """The wheel of a release as it is handed out: with what settings add to it."""
+        built = await self.wheel(name, version, release, None)
+        if not release.prebuilt:
+            built = await self._annotated(built, release)
+        if self.sources.outside is not None:
+            sdist = None if release.prebuilt else self._file_of(built.subject)
+            await self.sources.outside.tell(
+                built, prebuilt=release.prebuilt, sdist=sdist
+            )
+        return built
+
+    async def _annotated(self, built: BuiltWheel, release: Release) -> BuiltWheel:
+        effects = self.sources.effects(built.name, built.version, release)
+        annotation = effects.annotation
+        if not annotation:
+            return built
+        hook, tag = effects.build_tag_hook, annotation.build_tag
+        if hook and tag is not None and self.sources.outside is not None:
+            suffix = await self.sources.outside.build_tag_suffix(hook, built)
+            annotation = replace(annotation, build_tag=replace(tag, suffix=suffix))
+        return await annotated(self.steps, built, annotation)
+
+    def _file_of(self, subject: str) -> Path | None:
+        """The file that something was built from, in the store."""
+        plan = self.plans.get(subject)
+        if plan is None or plan.file is None:
+            return None
+        found = self.steps.known(self.steps.resolve(plan.file, ()).key)
+        if found is None:
+            return None
+        place = self.steps.store.place(found.output)
+        return place / str(dict(plan.file.options).get("filename", ""))
 
     async def metadata(
         self, name: str, version: Version, release: Release, needed_by: str | None
@@ -141,7 +186,9 @@ class Packages:
             return
         source = await self.sources.tree(name, version, release)
         effects = self.sources.effects(name, version, release)
-        await self._rooms.environment(subject, self._required(subject, source, effects))
+        work = Work(subject, name, release, source, effects)
+        required = await self.beginnings.required(work)
+        await self._rooms.environment(subject, required)
 
     async def describe(
         self, subject: str, source: Step, release: Release, effects: Effects
@@ -207,15 +254,11 @@ class Packages:
     ) -> T:
         """What `do` gives, in an environment that holds all the backend asks for."""
         subject, source = work.subject, work.source
-        required = self._required(subject, source, work.effects)
+        required = await self.beginnings.begin(work)
         asked: tuple[Digest, ...] = ()
-        for each in work.effects.unused:
-            text = f"{each.origin}: {each.setting} has no effect"
-            self.steps.report(Noted(subject, text))
         for _ in range(MOST_ROUNDS):
             # A backend may tell only when it is asked that it compiles Rust.
-            rust = await self._rust(work, required)
-            arrangement = await self._arrangement(work, rust)
+            arrangement = await self.beginnings.arrangement(work, required)
             environment = await self._rooms.environment(subject, required)
             self.plans[subject] = Plan.of_source(
                 work.name, work.release, source, environment.versions, work.content
@@ -244,46 +287,6 @@ class Packages:
         self.plans[subject] = Plan(name, release, file.derivation)
         step = await Prebuilt(self.steps).wheel(name, version, release, file)
         return await self._finished(name, version, step)
-
-    def _required(
-        self, subject: str, source: Step, effects: Effects
-    ) -> tuple[str, ...]:
-        """What the first environment of a build must hold."""
-        if effects.build_dir and not self.sources.has_folder(source, effects.build_dir):
-            text = f"{subject}: its source has no folder {effects.build_dir}"
-            raise SourceError(text, hint="Correct the setting `build-dir`")
-        try:
-            system = build_system(
-                self.sources.member(source, effects.in_project("pyproject.toml"))
-            )
-        except SourceError as error:
-            text = f"{subject}: {error}"
-            raise SourceError(text, hint=error.hint) from error
-        return (*system.requires, *effects.build_requires)
-
-    async def _rust(self, work: Work, required: tuple[str, ...]) -> RustUse | None:
-        """What the build compiles Rust with, if it does."""
-        if self.rust is None:
-            return None
-        markers = self.target.interpreter.marker_environment
-        return await self.rust.use(
-            work.subject, work.source, work.effects, required, markers
-        )
-
-    async def _arrangement(self, work: Work, rust: RustUse | None) -> Arrangement:
-        return await self.steps.in_thread(
-            lambda: arrange(
-                work.name,
-                work.release.version,
-                int(work.source.realisation.fact("epoch") or 0),
-                work.effects,
-                self.target,
-                self.policy,
-                self.steps.store,
-                work.release.variables,
-                rust,
-            )
-        )
 
     async def _remembered_answer(self, attempt: Attempt) -> tuple[str, ...] | None:
         """What the backend answered before in this environment, if it was asked."""

@@ -41,8 +41,7 @@ def with_prebuilt(
     rules = customisation.rules(project.name)
     if not any(a.setting == "prebuilt" for rule in rules for a in rule.assignments):
         return project
-    ranks = {tag: rank for rank, tag in enumerate(tags)}
-    wheels = _best(page, ranks)
+    wheels = best_wheels(page, platform_ranks(tags))
     return replace(
         project,
         releases=tuple(
@@ -70,7 +69,15 @@ def _prebuilt(release: Release, wheel: ProjectFile | None) -> Release:
     )
 
 
-def _best(page: ProjectPage, ranks: dict[str, int]) -> dict[Version, ProjectFile]:
+def platform_ranks(tags: Sequence[str]) -> dict[str, int]:
+    """How well what is for a platform fits; `tags` are what fits, best first."""
+    return {tag: rank for rank, tag in enumerate(tags)}
+
+
+def best_wheels(
+    page: ProjectPage, ranks: dict[str, int] | None
+) -> dict[Version, ProjectFile]:
+    """Of each version the wheel that fits best; any one without `ranks`."""
     found: dict[Version, tuple[tuple[bool, int, tuple[object, ...]], ProjectFile]] = {}
     for file in page.files:
         if not file.filename.endswith(".whl"):
@@ -79,7 +86,7 @@ def _best(page: ProjectPage, ranks: dict[str, int]) -> dict[Version, ProjectFile
             _, version, build, tags = parse_wheel_filename(file.filename)
         except InvalidWheelFilename:
             continue
-        fitting = [ranks[str(tag)] for tag in tags if str(tag) in ranks]
+        fitting = [0] if ranks is None else [ranks[t] for t in map(str, tags) if t in ranks]  # fmt: skip
         if not fitting:
             continue
         # Of equal ones the highest build number counts, as with pip.

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fromager.derivations import versions
 from fromager.derivations.building.scripts import compiler_digest, runner_digest
 from fromager.derivations.derivation import Kind
+from fromager.derivations.plugins.scripts import caller_digest
+
+_OTHERWISE: Final = (
+    versions.ANNOTATE_RECIPE,
+    versions.PLUGIN_SOURCE_RECIPE,
+    versions.PLUGIN_REQUIRES_RECIPE,
+)
+"""Recipes of which a kind's usual one is another."""
 
 if TYPE_CHECKING:
     from fromager.derivations.derivation import ResolvedDerivation
@@ -14,6 +22,9 @@ if TYPE_CHECKING:
 
 def recipe_of(derivation: ResolvedDerivation) -> str | None:
     """The recipe by which a step is done again here; None if there is none."""
+    for recipe in _OTHERWISE:
+        if derivation.builder.partition("/")[0] == recipe.partition("/")[0]:
+            return recipe
     match derivation.kind:
         case Kind.FETCH:
             return versions.FETCH_RECIPE
@@ -53,6 +64,10 @@ def recipe_versions() -> tuple[str, ...]:
         versions.REQUIRES_RECIPE,
         versions.METADATA_RECIPE,
         versions.WHEEL_RECIPE,
+        versions.ANNOTATE_RECIPE,
+        versions.PLUGIN_SOURCE_RECIPE,
+        versions.PLUGIN_REQUIRES_RECIPE,
+        caller_digest(),
         versions.PREBUILT_RECIPE,
         versions.COLLECTION_RECIPE,
         runner_digest(),

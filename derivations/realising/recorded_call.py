@@ -17,6 +17,7 @@ from fromager.derivations.customisation.values import (
     SystemNeed,
 )
 from fromager.derivations.errors import BuildError
+from fromager.derivations.plugins.use import PluginUse
 from fromager.derivations.realising.arrangement import (
     OPENINGS_FACT,
     RUST_FACT,
@@ -56,8 +57,25 @@ def recorded_call(
         flags=_flags(step, options.get("flags")),
         programs=programs,
         openings=openings,
+        plugin=plugin_of(step),
+        plugin_code=step.input("plugin") if "plugin" in options else None,
         rust=_rust(step),
     )
+
+
+def plugin_of(step: RecordedStep) -> PluginUse | None:
+    """The plugin that had a say in it; None if none had.
+
+    Raises:
+        RebuildRefused: it was called in another way.
+    """
+    value = step.derivation.option("plugin")
+    if value is None:
+        return None
+    try:
+        return PluginUse.parse(value, step.subject)
+    except ValueError as error:
+        raise step.refused(str(error)) from error
 
 
 def build_dir_of(step: RecordedStep) -> str:

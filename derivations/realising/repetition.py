@@ -21,11 +21,18 @@ from fromager.derivations.realising.backend import (
     take_metadata,
     take_wheel,
 )
-from fromager.derivations.realising.build import BuildLog, last_lines
+from fromager.derivations.realising.build_log import BuildLog, last_lines
 from fromager.derivations.realising.collecting import collected_facts
 from fromager.derivations.realising.environments import base_tree, lay_out, layout_tree
+from fromager.derivations.realising.overridden_again import (
+    PluginAgain,
+    annotated_again,
+)
 from fromager.derivations.realising.recorded import RecordedStep, parse_digest
-from fromager.derivations.realising.recorded_call import build_dir_of, recorded_call
+from fromager.derivations.realising.recorded_call import (
+    build_dir_of,
+    recorded_call,
+)
 from fromager.derivations.realising.source_recipe import (
     DROPPED,
     prepare_source,
@@ -42,7 +49,13 @@ from fromager.derivations.rust.vendoring import (
 )
 from fromager.derivations.sources.project import build_system
 from fromager.derivations.sources.sink import FolderSink
-from fromager.derivations.versions import CRATES_RECIPE, NORMALISATION_VERSION
+from fromager.derivations.versions import (
+    ANNOTATE_RECIPE,
+    CRATES_RECIPE,
+    NORMALISATION_VERSION,
+    PLUGIN_REQUIRES_RECIPE,
+    PLUGIN_SOURCE_RECIPE,
+)
 from fromager.store import Directory, File, ObjectMissing
 
 if TYPE_CHECKING:
@@ -76,16 +89,24 @@ class Repetition:
                 return self._fetch(), ()
             case Kind.PATCH_SET:
                 return self._patch_set(), ()
+            case Kind.SOURCE if self._step.derivation.builder == PLUGIN_SOURCE_RECIPE:
+                return self._by_plugin().source()
             case Kind.SOURCE:
                 return self._source()
             case Kind.LAYOUT:
                 return self._layout(), ()
             case Kind.ENVIRONMENT:
                 return self._environment(), ()
+            case Kind.REQUIRES if (
+                self._step.derivation.builder == PLUGIN_REQUIRES_RECIPE
+            ):
+                return self._by_plugin().requires(), ()
             case Kind.REQUIRES:
                 return self._requires(), ()
             case Kind.METADATA:
                 return self._metadata(), ()
+            case _ if self._step.derivation.builder == ANNOTATE_RECIPE:
+                return annotated_again(self._store, self._step, self._folder)
             case Kind.COLLECTION:
                 return self._collection(), ()
             case _:
@@ -170,6 +191,12 @@ class Repetition:
             archive / self._step.text("filename"), folder, recipe, limits
         )
         return prepared.root, source_facts(prepared.newest)
+
+    def _by_plugin(self) -> PluginAgain:
+        target = self._target()
+        platform = str(target.base.platform.digest)
+        self._compare("platform", self._step.text("platform"), platform)
+        return PluginAgain(self._means, self._step, target, self._folder)
 
     def _layout(self) -> Path:
         target = self._target()

@@ -38,6 +38,7 @@ from fromager.derivations.realising.locked import (
     check_wheels,
     locked_set,
 )
+from fromager.derivations.realising.outside import OutsideWork
 from fromager.derivations.realising.packages import Packages, static_needs
 from fromager.derivations.realising.prebuilt import with_prebuilt
 from fromager.derivations.realising.preferences import NO_PREFERENCES
@@ -51,6 +52,7 @@ from fromager.derivations.realising.settling import (
 )
 from fromager.derivations.realising.sources import Sources
 from fromager.derivations.realising.tagged import TaggedProjects
+from fromager.derivations.realising.version_files import with_version_files
 from fromager.derivations.resolution.candidate import Metadata
 from fromager.derivations.resolution.request import Prereleases, Request
 from fromager.derivations.rust.registries import Registries
@@ -62,7 +64,9 @@ if TYPE_CHECKING:
     from packaging.version import Version
 
     from fromager.derivations.index.page import ProjectPage
+    from fromager.derivations.realising.knowledge import AskOverride
     from fromager.derivations.realising.means import Means
+    from fromager.derivations.realising.overriding import Workshop
     from fromager.derivations.realising.preferences import Preferences
     from fromager.derivations.realising.request import Realised, RealiseRequest
     from fromager.derivations.realising.resolutions import Resolutions
@@ -105,7 +109,7 @@ class Run:
             steps,
             means.client,
             self._adapted,
-            request.cutoffs,
+            replace(request.cutoffs, customised=means.customisation.min_age),
             self._preferences,
         )
         self.resolutions: Resolutions = self._knowledge
@@ -116,6 +120,8 @@ class Run:
         places = means.repositories
         git = None if places is None else places.git
         self._checkouts = Checkouts(steps, git, means.limits)
+        self._outside = OutsideWork(steps, means.customisation, means.policy.timeout)
+        self._knowledge.overridden = self._told_by_plugin
         self._sources = Sources(
             steps,
             means.client,
@@ -123,6 +129,8 @@ class Run:
             means.limits,
             self._checkouts,
             means.refresh,
+            self._workshop,
+            self._outside,
         )
         self._rust = Rust(
             steps,
@@ -166,7 +174,7 @@ class Run:
         packages = await self._packages
 
         async def build(pin: Pin) -> BuiltWheel:
-            return await packages.wheel(pin.name, pin.version, pin.release, None)
+            return await packages.finished(pin.name, pin.version, pin.release)
 
         built = await self._each(resolution, build)
         self._check_lock(resolution, built)
@@ -218,6 +226,15 @@ class Run:
             self._means.policy,
             self._rust,
         )
+
+    def _told_by_plugin(self, name: str) -> AskOverride | None:
+        override = self._outside.resolver(name)
+        if override is None:
+            return None
+        return partial(self._outside.releases, name, override)
+
+    async def _workshop(self) -> Workshop:
+        return (await self._packages).beginnings
 
     def _tell_what_is_left_out(self) -> None:
         rows = [(str(g.requirement), g.requirement.marker) for g in self._given]
@@ -292,8 +309,9 @@ class Run:
                 )
 
     def _adapted(self, releases: ProjectReleases, page: ProjectPage) -> ProjectReleases:
-        tags = self._interpreter.tags
-        return with_prebuilt(releases, page, self._means.customisation, tags)
+        tags, customisation = self._interpreter.tags, self._means.customisation
+        counted = with_version_files(releases, page, customisation, tags)
+        return with_prebuilt(counted, page, customisation, tags)
 
     async def _metadata(
         self, name: str, version: Version, release: Release

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from fromager.derivations.derivation import decode
-from fromager.derivations.errors import SourceError
+from fromager.derivations.errors import HashMismatch, SourceError
 from fromager.derivations.realising import instantiate
 from fromager.derivations.realising.downloads import downloaded_from
 from fromager.derivations.realising.events import Noted
+from fromager.derivations.realising.outside import DOWNLOAD
+from fromager.derivations.realising.overriding import PREPARE, OverriddenSteps
 from fromager.derivations.realising.preparation import Preparation, Preparations
 from fromager.derivations.realising.source_recipe import (
     prepare_source,
@@ -24,6 +27,7 @@ from fromager.derivations.sources.sink import TreeSink
 from fromager.store import Directory, File
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from packaging.version import Version
@@ -31,7 +35,10 @@ if TYPE_CHECKING:
     from fromager.derivations.customisation.effects import Effects
     from fromager.derivations.derivation import ResolvedDerivation
     from fromager.derivations.index.client import IndexClient
+    from fromager.derivations.plugins.use import Override
     from fromager.derivations.realising.checkouts import Checkouts
+    from fromager.derivations.realising.outside import OutsideWork
+    from fromager.derivations.realising.overriding import Workshop
     from fromager.derivations.resolution.candidate import Release
     from fromager.derivations.sources.direct import DirectSource, GitSource
     from fromager.derivations.sources.members import Limits
@@ -47,6 +54,16 @@ class Customised(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A prepared source, and the file that it was in."""
+
+    source: Step
+    archive: Step | None
+    """None if it was no file."""
+    filename: str
+
+
 @dataclass
 class Sources:
     """Makes source trees out of what an index offers."""
@@ -59,6 +76,13 @@ class Sources:
     """Takes what is no archive; None where only indexes are used."""
     refresh: bool = False
     """Whether files that were trusted at first sight are looked at anew."""
+    workshop: Callable[[], Awaitable[Workshop]] | None = None
+    """Where plugins are called in the sandbox; None where none are."""
+    outside: OutsideWork | None = None
+    """Calls plugins that fetch; None where none do."""
+
+    def __post_init__(self) -> None:
+        self._fetches: dict[str, asyncio.Task[_Prepared]] = {}
 
     def effects(self, name: str, version: Version, release: Release) -> Effects:
         """What is done otherwise for a release, and where its project lies."""
@@ -91,7 +115,85 @@ class Sources:
             release = downloaded_from(release, name, effects)
         preparations = Preparations(self.steps, self._file)
         prepared = await preparations.of(name, version, effects)
-        return await self.prepared(f"{name}=={version}", release, prepared)
+        subject = f"{name}=={version}"
+        override = effects.override
+        if override is None or self.workshop is None:
+            return await self.prepared(subject, release, prepared)
+        found = await self._found(subject, release, prepared, override)
+        if not override.plugin.overrides(PREPARE):
+            return found.source
+        return await OverriddenSteps(self.steps).source(
+            subject,
+            override,
+            found.source,
+            found.archive,
+            found.filename,
+            effects.build_dir,
+            await self.workshop(),
+        )
+
+    async def _found(
+        self, subject: str, release: Release, prepared: Preparation, override: Override
+    ) -> _Prepared:
+        """The source of a package that has a plugin, which may fetch it."""
+        if release.source is not None or not override.plugin.overrides(DOWNLOAD):
+            source = await self.prepared(subject, release, prepared)
+            archive = None
+            if release.source is None or isinstance(release.source, ArchiveSource):
+                archive = await self.archive(release)
+            return _Prepared(source, archive, release.filename)
+        if subject not in self._fetches:
+            self._fetches[subject] = asyncio.create_task(
+                self._fetched(subject, release, prepared, override)
+            )
+        return await asyncio.shield(self._fetches[subject])
+
+    async def _fetched(
+        self, subject: str, release: Release, prepared: Preparation, override: Override
+    ) -> _Prepared:
+        """The source that a plugin fetches; what it fetched before is not fetched again.
+
+        Raises:
+            HashMismatch: it is not what a lock says.
+        """
+        assert self.outside is not None
+        store = self.steps.store
+        known = self.outside.remembered(override, release)
+        if known is not None and not (self.refresh and not release.locked):
+            derivation = instantiate.fetch(*known, ())
+            resolved = self.steps.resolve(derivation, ())
+            had = await self.steps.obtained(resolved, ())
+            if had is not None:
+                archive = Step(derivation, had, reused=True)
+                return await self._of_archive(subject, known, prepared, archive)
+        with store.scratch("download") as scratch:
+            folder = scratch.path / "download"
+            folder.mkdir()
+            path = await self.outside.download(override, release, folder)
+            if path.is_dir():
+                source = await self._taken(subject, FolderSource(str(path)), prepared)
+                return _Prepared(source, None, "")
+            sha256 = self.outside.remember(override, release, path)
+            if release.locked and release.sha256 not in (None, sha256):
+                raise HashMismatch(path.name, str(release.sha256), sha256)
+
+            def make(transaction: Transaction, resolved: ResolvedDerivation) -> Made:
+                out = scratch.path / "out"
+                out.mkdir()
+                path.rename(out / path.name)
+                name = instantiate.object_name(path.name)
+                return Made(transaction.add_directory(out, name, consume=True))
+
+            derivation = instantiate.fetch(path.name, sha256, ())
+            archive = await self.steps.step(derivation, (), make)
+        named = (path.name, sha256)
+        return await self._of_archive(subject, named, prepared, archive)
+
+    async def _of_archive(
+        self, subject: str, named: tuple[str, str], prepared: Preparation, archive: Step
+    ) -> _Prepared:
+        source = await self._unpacked(subject, named[0], prepared, archive)
+        return _Prepared(source, archive, named[0])
 
     async def prepared(
         self, subject: str, release: Release, prepared: Preparation
@@ -99,23 +201,23 @@ class Sources:
         """The source tree of a release whose version need not be known; see `tree`."""
         source = release.source
         if source is None or isinstance(source, ArchiveSource):
-            return await self._unpacked(subject, release, prepared)
+            archive = await self.archive(release)
+            return await self._unpacked(subject, release.filename, prepared, archive)
         return await self._taken(subject, source, prepared)
 
     async def _unpacked(
-        self, subject: str, release: Release, prepared: Preparation
+        self, subject: str, filename: str, prepared: Preparation, archive: Step
     ) -> Step:
-        archive = await self.archive(release)
         derivation = instantiate.source(
             subject,
             archive.derivation,
-            release.filename,
+            filename,
             {role: step.derivation for role, step in prepared.inputs.items()},
             prepared.options,
         )
 
         def make(transaction: Transaction, resolved: ResolvedDerivation) -> Made:
-            packed = self.steps.store.place(archive.output) / release.filename
+            packed = self.steps.store.place(archive.output) / filename
             called = _object_name(subject)
             if prepared.is_nothing:
                 output, newest = self._into_store(transaction, packed, called)
@@ -131,7 +233,9 @@ class Sources:
     ) -> Step:
         if self.checkouts is None:
             raise SourceError(f"{source}: only indexes are used here")
-        taken, epoch = await self.checkouts.tree(source)
+        taken, epoch = await self.checkouts.tree(
+            with_submodules(source, prepared.effects)
+        )
         derivation = instantiate.source_of_tree(
             subject,
             taken.derivation,
@@ -253,6 +357,22 @@ def within(effects: Effects, source: DirectSource | None) -> Effects:
         return effects
     parts = (source.subdirectory, effects.build_dir)
     return replace(effects, build_dir="/".join(part for part in parts if part))
+
+
+def with_submodules(
+    source: GitSource | FolderSource, effects: Effects
+) -> GitSource | FolderSource:
+    """The source with the submodules that settings name, if they do.
+
+    Those that a requirement names itself count more.
+    """
+    if (
+        isinstance(source, FolderSource)
+        or not effects.changes_submodules
+        or source.submodules is not None
+    ):
+        return source
+    return replace(source, submodules=effects.submodules)
 
 
 def _object_name(subject: str) -> str:

@@ -27,6 +27,7 @@ from fromager.derivations.realising.events import (
 )
 from fromager.derivations.realising.instantiate import object_name
 from fromager.derivations.realising.slots import Slots
+from fromager.derivations.versions import ANNOTATE_RECIPE
 from fromager.store import Realisation
 
 if TYPE_CHECKING:
@@ -225,7 +226,7 @@ class Steps:
         inputs: tuple[Step, ...],
         make: Callable[[Transaction, ResolvedDerivation], Made],
     ) -> Step:
-        kind, subject = resolved.kind.value, resolved.subject
+        kind, subject = told_as(resolved), resolved.subject
         key = resolved.key
         with self.store.build_lock(
             key, lambda holder: self.report(Waiting(kind, subject, holder))
@@ -317,6 +318,13 @@ class Steps:
     def _reused(self, derivation: Derivation, found: Realisation) -> Step:
         self.report(StepReused(found.kind, found.subject, str(found.output)))
         return Step(derivation, found, reused=True)
+
+
+def told_as(resolved: ResolvedDerivation) -> str:
+    """What kind of step people are told of: to annotate a wheel is not to build it."""
+    if resolved.builder == ANNOTATE_RECIPE:
+        return "annotation"
+    return resolved.kind.value
 
 
 def _input_keys(

@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
     from packaging.requirements import Requirement
@@ -36,6 +36,10 @@ class Cutoff:
         return "1 day" if self.days == 1 else f"{self.days} days"
 
 
+def _no_age(name: str) -> int | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Cutoffs:
     """The limits of all projects of a run, of build requirements too.
@@ -56,6 +60,9 @@ class Cutoffs:
     """Versions that were asked for exactly: they may have any age."""
     undated: frozenset[str] = frozenset()
     """Indexes whose files need no upload time: the beginnings of their addresses."""
+    customised: Callable[[str], int | None] = field(default=_no_age, compare=False)
+    """Days for single projects by the settings of packages; None: they say nothing.
+    What is said in `min_age_of` counts more."""
 
     def of(self, name: str) -> tuple[Cutoff, ...]:
         """The limits of a project."""
@@ -63,7 +70,11 @@ class Cutoffs:
         moment = self.exclude_newer_of.get(name, self.exclude_newer)
         if moment is not None:
             found.append(Cutoff(moment))
-        days = self.min_age_of.get(name, self.min_age)
+        days = self.min_age_of.get(name)
+        if days is None:
+            days = self.customised(name)
+        if days is None:
+            days = self.min_age
         if days and self.today is not None:
             exempt = self.pins.get(name, frozenset())
             found.append(Cutoff(self.today - timedelta(days=days), days, exempt))

@@ -34,7 +34,7 @@ from fromager.derivations.building.sandbox import (
     unkeyed_environment,
 )
 from fromager.derivations.errors import BuildError
-from fromager.derivations.realising.build import BuildLog
+from fromager.derivations.realising.build_log import BuildLog
 from fromager.derivations.realising.steps import Made
 from fromager.derivations.versions import SANDBOX_VERSION
 from fromager.store import Transaction, open_store

@@ -24,7 +24,9 @@ from fromager.derivations.customisation.rules import (
 )
 from fromager.derivations.customisation.toml_document import parse_toml
 from fromager.derivations.customisation.upstream import (
+    general_rules,
     general_settings,
+    without_effect,
 )
 from fromager.derivations.customisation.upstream import (
     package_rules as upstream_rules,
@@ -185,6 +187,18 @@ def test_of_two_values_that_of_the_later_rule_counts(rules: list[Rule]) -> None:
         ("open = [{ path = '/dev/kvm', at = '/dev/x' }]", "at its own place"),
         ("system-packages = { apt = ['x'] }", "unknown key 'apt'"),
         ("system-packages.commands = ['/bin/sh']", "no program's name"),
+        ("wheel-files = { METADATA = 'x' }", "written by the build"),
+        ("wheel-files = { 'sboms/x' = 'x' }", "written by the build"),
+        ("wheel-files = { '../x' = 'x' }", "no path in a folder"),
+        ("sbom = { maker = 'x' }", "unknown key 'maker'"),
+        ("sbom = 'yes'", "a table is wanted"),
+        ("purl = { upstream = 'x' }", "no package URL"),
+        ("purl = { version = 1 }", "a text is wanted"),
+        ('requires-external = ["a\\nb"]', "of one line"),
+        ("changelog = 'x'", "a list is wanted"),
+        ("submodules = ['../x']", "leads out"),
+        ("min-age = -1", "at least 0"),
+        ("[[when]]\nversion = '==1'\nmin-age = 1", "cannot be limited"),
     ],
 )
 def test_settings_that_are_wrong_say_where_and_why(text: str, said: str) -> None:
@@ -204,36 +218,69 @@ UPSTREAM = Path(__file__).parents[1] / "data" / "settings" / "upstream.yaml"
 def test_upstreams_whole_schema_is_understood() -> None:
     rules = upstream_rules("demo", parse_yaml(UPSTREAM.read_text(), "u.yaml"), 0)
 
-    own, rocm = rules
-    names = [each.setting for each in own.assignments]
-    used = {name for name in names if "_" not in name and "." not in name}
-    assert used == {
-        *("annotations", "build-dir", "config-settings", "env", "download-url"),
-        *("download-filename", "index", "cores-per-job", "memory-per-job", "exclusive"),
-        *("update-build-requires", "remove-build-requires", "changelog"),
-    }
-    unused = {name for name in names if "_" in name or "." in name}
-    assert {name.partition(".")[0] for name in unused} == {
-        *("purl", "resolver_dist", "build_options", "git_options", "project_override"),
-    }
+    own, rocm, changelog = rules
+    assert sorted({each.setting for each in own.assignments}) == [
+        *("annotations", "build-dir", "build_options.build_ext_parallel"),
+        *("config-settings", "cores-per-job", "download-filename", "download-url"),
+        *("env", "exclusive", "ignore-platform", "include-sdists", "include-wheels"),
+        *("index", "memory-per-job", "min-age", "purl", "remove-build-requires"),
+        *("requires-external", "submodules", "update-build-requires"),
+    ]
     assert rocm.condition.variants == ("rocm",)
     assert {each.setting for each in rocm.assignments} == {
         *("annotations", "env", "prebuilt", "prebuilt-index"),
     }
+    assert str(changelog.condition.version) == "==1.0"
+    assert [each.setting for each in changelog.assignments] == ["changelog"]
 
 
-def test_upstreams_general_settings_are_understood_and_have_no_effect() -> None:
+def test_upstreams_general_settings_hold_for_every_package() -> None:
     text = (
-        "changelog: {cpu: [rebuilt]}\nsbom: {supplier: me, creators: [a]}\n"
-        "external_commands: {delete_env: ['SECRET_*']}\nwheels: {build_tag_hook: a:b}\n"
+        "changelog: {cpu: [rebuilt, again], cuda: [rebuilt]}\n"
+        "sbom: {supplier: me, creators: [a], purl_type: generic}\n"
     )
 
-    found = [each.setting for each in general_settings(parse_yaml(text, "s.yaml"))]
+    rules = general_rules(parse_yaml(text, "s.yaml"), 0)
 
+    assert {rule.package for rule in rules} == {"*"}
+    found = [(a.setting, a.key, a.value) for a in settle(rules, None, LINUX)]
     assert found == [
-        *("changelog", "sbom.supplier", "sbom.creators"),
-        *("external_commands.delete_env", "wheels.build_tag_hook"),
+        ("changelog", "", "rebuilt"),
+        ("sbom", "wanted", True),
+        ("sbom", "supplier", "me"),
+        ("sbom", "creators", ("a",)),
+        ("sbom", "purl-type", "generic"),
     ]
+
+
+@pytest.mark.parametrize(("text", "wanted"), [("sbom: null", 0), ("sbom: {}", 1)])
+def test_upstreams_sbom_is_wanted_where_its_table_is(text: str, wanted: int) -> None:
+    assert len(general_rules(parse_yaml(text, "s.yaml"), 0)) == wanted
+
+
+def test_what_has_no_effect_says_why() -> None:
+    text = (
+        "external_commands: {keep_env: [A], delete_env: ['SECRET_*']}\n"
+        "pre_built: {cpu: [x]}\npackages: {x: {}}\n"
+    )
+
+    found = {
+        each.setting: without_effect(each)
+        for each in general_settings(parse_yaml(text, "s.yaml"))
+    }
+
+    assert "host-env" in found["external_commands.keep_env"]
+    assert found["external_commands.delete_env"].endswith("has no effect")
+    assert "file of its own" in found["packages"]
+    assert "variants of packages" in found["pre_built"]
+
+
+def test_of_submodules_the_paths_count_wherever_they_stand() -> None:
+    for text in ("submodule_paths: [b, a], submodules: true", "submodules: false, submodule_paths: [a, b]"):  # fmt: skip
+        (rule,) = upstream_rules(
+            "demo", parse_yaml(f"git_options: {{{text}}}", "u.yaml"), 0
+        )
+        assert rule.assignments[-1].value == ("a", "b")
 
 
 @pytest.mark.parametrize(

@@ -482,14 +482,15 @@ def test_upstreams_files_are_read_as_they_are(place: Place, offer: Offer) -> Non
         place,
         "up_stream.yaml",
         "changelog:\n  1.0:\n    - first\nenv:\n  A: yes\n"
-        "build_options:\n  exclusive_build: true\n"
+        "build_options:\n  exclusive_build: true\n  build_ext_parallel: true\n"
         "variants:\n  cpu:\n    env:\n      B: ${A}2\n",
     )
 
     outcome = place.realise("up-stream")
 
     assert log(place, "up-stream") == "1 12"
-    assert "up_stream.yaml:1: changelog has no effect" in outcome.err
+    assert "build_options.build_ext_parallel has no effect: it made" in outcome.err
+    assert outcome.wheel("up-stream")["path"].endswith("/up_stream-1.0-1-py3-none-any.whl")  # fmt: skip
 
 
 def test_patches_of_a_variant_are_applied_in_the_order_of_their_names(

@@ -72,6 +72,8 @@ def test_overrides_are_listed(furnished: Place) -> None:
     assert furnished.run("list-overrides").out.split() == ["a", "b"]
     assert rows[0] == {
         "name": "a",
+        "plugin": None,
+        "functions": [],
         "settings": ["env", "timeout"],
         "variants": ["cuda"],
         "patches": ["a/1.patch", "a-2.0/2.patch", "a-2.0/cuda/3.patch"],
@@ -93,7 +95,7 @@ def test_what_is_wrong_or_of_no_use_is_found(furnished: Place) -> None:
         overrides__patches__a__4_dot_patch="no patch\n",
         overrides__patches__a__deep__er__5_dot_patch=PATCH,
         overrides__patches__empty__readme="",
-        overrides__settings_dot_yaml="changelog: {cpu: [x]}\n",
+        overrides__settings_dot_yaml="packages: {x: {}}\n",
     )
 
     alone = furnished.run("lint")
@@ -106,7 +108,7 @@ def test_what_is_wrong_or_of_no_use_is_found(furnished: Place) -> None:
         "a/4.patch: error: it is no patch",
         "er/5.patch: warning: it lies too deep",
         "empty: warning: empty holds no patch",
-        "settings.yaml:1: warning: changelog has no effect",
+        "settings.yaml:1: warning: packages has no effect",
     ):
         assert said in alone.out
     texts = [row["text"] for row in among.json["findings"]]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from fromager.derivations.customisation.schema import SETTINGS, Covered
+from fromager.derivations.customisation.schema import SETTINGS
+from fromager.derivations.customisation.setting import Covered
 from support.projects import sdist
 from support.rust import fake_rust
 from support.wheels import WheelMaker
@@ -42,6 +43,11 @@ MUTATIONS: Final = {
     "download-url": "'{files}elsewhere.tar.gz'",
     "download-filename": "'mut_touched-1.0.tgz'",
     "index": "'{index}'",
+    "include-sdists": "true",
+    "include-wheels": "true",
+    "ignore-platform": "true",
+    "min-age": "0",
+    "submodules": "['vendor']",
     "prebuilt": "true",
     "prebuilt-index": "'{index}'",
     "system-packages": "{{ commands = ['sh'] }}",
@@ -52,10 +58,24 @@ MUTATIONS: Final = {
     "exclusive": "true",
     "timeout": "500",
     "defaults": "false",
+    "changelog": "['because']",
+    "requires-external": "['libfoo']",
+    "wheel-files": "{{ 'notes.txt' = 'x' }}",
+    "build-tag-hook": "'nowhere:none'",
+    "sbom": "true",
+    "purl": "{{ namespace = 'acme' }}",
     "annotations": "{{ reason = 'none' }}",
 }
-WITHOUT_EFFECT_ALONE: Final = {"download-filename", "index", "prebuilt-index"}
-"""They say where a file is found or what it is called: the same bytes, the same key."""
+WITHOUT_EFFECT_ALONE: Final = {
+    # They say where a file is found or what it is called: the same bytes, the same key.
+    *("download-filename", "index", "prebuilt-index"),
+    # They say which versions there are: the one that is chosen is the same.
+    *("include-sdists", "include-wheels", "ignore-platform", "min-age"),
+    # It is not taken from git.
+    "submodules",
+    # There is no SBOM, and no changelog.
+    *("purl", "build-tag-hook"),
+}
 
 
 def test_every_setting_is_tried() -> None:
@@ -100,6 +120,8 @@ def test_a_setting_changes_the_key_of_its_package_alone(
         touched and name not in WITHOUT_EFFECT_ALONE
     )
     assert after == before
+    if SETTINGS[name].covered in (Covered.NOTHING, Covered.FINISH):
+        assert outcome.builds == 0
 
 
 def keys(outcome: Outcome) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""Wheels that are finished once they are built: tagged, and told what they are."""
