@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -36,10 +35,11 @@ from fromager.store import (
 )
 from support.cache_server import Fault, FileServer, file_server
 from support.golden import check_golden
-from support.sharing import belief, build, digest, folder_cache, share, take
+from support.sharing import belief, build, digest, folder_cache, push_one, share, take
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from fromager.store import Realisation
 
@@ -285,17 +285,9 @@ def served(server: FileServer, folder: Path, patience: float = 60.0) -> Cache:
     return Cache(open_place(server.url, means))
 
 
-def _push_one(folder: str, number: int) -> None:
-    """In a process of its own: build something, and push it."""
-    root = Path(folder)
-    with open_store(root / f"store{number}") as store:
-        made = build(store, f"demo{number}==1", {"a": b"%d" % number, "b": b"shared"})
-        share(store, folder_cache(root / "cache"), made)
-
-
 def test_many_may_push_at_once(tmp_path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(3) as pool:
-        pool.starmap(_push_one, [(str(tmp_path), number) for number in range(6)])
+        pool.starmap(push_one, [(tmp_path, number) for number in range(6)])
 
     offered = {
         s for p in folder_cache(tmp_path / "cache").pushes() for _, s, _ in p.roots

@@ -43,7 +43,7 @@ from fromager.derivations.sharing.statement import (
     builder_id,
     dump_statement,
 )
-from fromager.store import Digest, Realisation, StorePath, blob_digest
+from fromager.store import Digest, Realisation, StorePath, blob_digest, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -197,6 +197,14 @@ def share(
 def folder_cache(folder: Path) -> Cache:
     """The cache in a folder, as somebody who knows nothing of it yet."""
     return Cache(FolderPlace(folder))
+
+
+def push_one(folder: Path, number: int) -> None:
+    """In a process of its own, which has to find this function: build something in a
+    store, and push it to a cache, both below a folder."""
+    with open_store(folder / f"store{number}") as store:
+        made = build(store, f"demo{number}==1", {"a": b"%d" % number, "b": b"shared"})
+        share(store, folder_cache(folder / "cache"), made)
 
 
 def take(
