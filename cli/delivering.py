@@ -126,6 +126,8 @@ class Delivery:
         }
 
     def _row(self, wheel: RealisedWheel) -> dict[str, object]:
+        from fromager.derivations import as_built
+
         realisation = wheel.realisation
         return {
             "name": wheel.name,
@@ -138,7 +140,7 @@ class Delivery:
             "digest": str(realisation.output_digest),
             "sha256": realisation.fact("sha256"),
             "raw_sha256": realisation.fact("raw_sha256"),
-            "level": realisation.level,
+            "level": as_built(self.store, realisation).level,
             "prebuilt": realisation.fact("prebuilt"),
             "derivation": str(realisation.derivation),
         }

@@ -160,12 +160,13 @@ class _Collector:
         """The module's spec; nothing is imported for it."""
         where: Sequence[str] = self._paths
         spec: ModuleSpec | None = None
-        parts = name.split(".")
-        for end in range(1, len(parts) + 1):
-            spec = PathFinder.find_spec(".".join(parts[:end]), list(where))
-            if spec is None and end == 1 and parts[0] != "__main__":
+        for depth, part in enumerate(name.split(".")):
+            # By its own name alone: for a dotted one Python looks for its parents
+            # among the modules that are loaded.
+            spec = PathFinder.find_spec(part, list(where))
+            if spec is None and depth == 0 and part != "__main__":
                 # Editable installs may have finders of their own.
-                spec = importlib.util.find_spec(parts[0])
+                spec = importlib.util.find_spec(part)
             if spec is None:
                 return None
             where = list(spec.submodule_search_locations or ())

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from packaging.version import InvalidVersion, Version
 
-from fromager.derivations.errors import BuildError
+from fromager.derivations.errors import BuildError, HashMismatch
 from fromager.derivations.index.releases import SDIST_SUFFIXES
 from fromager.derivations.plugins.calling import Outside, failed
 from fromager.derivations.plugins.code import collect
@@ -153,9 +153,17 @@ class OutsideWork:
         return str(filename), str(sha256)
 
     def remember(self, override: Override, release: Release, path: Path) -> str:
-        """Keep what was fetched first, by its hash."""
+        """Keep what was fetched first, by its hash.
+
+        Raises:
+            HashMismatch: it is not what a lock says.
+        """
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        if release.locked and release.sha256 is not None:
+            if release.sha256 != sha256:
+                raise HashMismatch(path.name, release.sha256, sha256)
+            return sha256
         value = json.dumps([path.name, sha256]).encode()
         store, key = self.steps.store, _download_key(override, release)
         store.remember(DOWNLOADED, key, value)

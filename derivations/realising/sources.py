@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from fromager.derivations.derivation import decode
-from fromager.derivations.errors import HashMismatch, SourceError
+from fromager.derivations.errors import SourceError
 from fromager.derivations.realising import instantiate
 from fromager.derivations.realising.downloads import downloaded_from
 from fromager.derivations.realising.events import Noted
@@ -174,8 +174,6 @@ class Sources:
                 source = await self._taken(subject, FolderSource(str(path)), prepared)
                 return _Prepared(source, None, "")
             sha256 = self.outside.remember(override, release, path)
-            if release.locked and release.sha256 not in (None, sha256):
-                raise HashMismatch(path.name, str(release.sha256), sha256)
 
             def make(transaction: Transaction, resolved: ResolvedDerivation) -> Made:
                 out = scratch.path / "out"

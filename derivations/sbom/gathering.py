@@ -121,9 +121,12 @@ class _Gatherer:
             with path.open("rb") as stream:
                 sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
         name, _, version = wheel.subject.partition("==")
-        inputs = dict(wheel.inputs)
+        # What was annotated is made of what was built.
+        inner = self.steps.get(dict(wheel.inputs).get("wheel", wheel.key))
+        built = inner or wheel
+        inputs = dict(built.inputs)
         source = self.steps.get(inputs["source"]) if "source" in inputs else None
-        fetched = list(self._fetched(source or wheel))
+        fetched = list(self._fetched(source or built))
         extras = [each for main, each in fetched if not main]
         crates = self.steps.get(inputs["crates"]) if "crates" in inputs else None
         return SbomPart(
@@ -134,10 +137,10 @@ class _Gatherer:
             file.digest.hex,
             wheel.key.hex,
             metadata_file(path),
-            wheel.level,
+            built.level,
             prebuilt=wheel.fact("prebuilt") is not None,
             epoch=_epoch(source),
-            tools=self._tools(wheel),
+            tools=self._tools(built),
             source=next((each for main, each in fetched if main), None),
             extras=(*extras, *self._crates(crates)),
             patches=self._patches(source),
@@ -164,6 +167,9 @@ class _Gatherer:
         """What went in and was fetched, and whether it is the package's own source."""
         for role, key in step.inputs:
             inner = self.steps.get(key)
+            if inner is not None and role == "source":
+                # A plugin prepared it further.
+                yield from self._fetched(inner)
             if inner is not None and inner.kind == Kind.FETCH.value:
                 yield role in ("archive", "tree", "file"), self._file(inner)
 
@@ -189,8 +195,11 @@ class _Gatherer:
 
     def _patches(self, source: Realisation | None) -> tuple[SbomPatch, ...]:
         found: list[SbomPatch] = []
-        for _, key in source.inputs if source is not None else ():
+        for role, key in source.inputs if source is not None else ():
             step = self.steps.get(key)
+            if step is not None and role == "source":
+                # A plugin prepared it further.
+                found += self._patches(step)
             if step is None or step.kind != Kind.PATCH_SET.value:
                 continue
             tree = self.store.tree(step.output)

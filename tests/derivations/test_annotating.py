@@ -142,6 +142,18 @@ def test_the_sbom_tells_of_the_wheel_and_of_what_it_was_made_of(wheel: Path) -> 
     assert "timestamp" not in document["metadata"]
 
 
+@pytest.mark.parametrize("licence", [None, "MIT OR Apache-2.0"])
+def test_the_sbom_fits_the_schema_of_cyclonedx(licence: str | None) -> None:
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
+    component = Component("demo", "1!2.0+local", licence, "ab" * 32, ORIGIN)
+    assert ALL.sbom is not None
+    text = cyclonedx(component, ALL.sbom).decode()
+
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+
+
 @pytest.mark.parametrize(
     ("parts", "url"),
     [

@@ -130,6 +130,20 @@ def test_an_sbom_names_the_sdist_by_its_hash(place: Place, offer: Offer) -> None
     assert len(ancestor["hashes"][0]["content"]) == 64
 
 
+def test_the_sbom_of_a_closure_sees_through_to_the_build(
+    place: Place, offer: Offer
+) -> None:
+    offer("seen_through")
+    settings(place, "[package.seen-through]\nchangelog = ['a']\n")
+    outcome = place.realise("seen-through")
+
+    document = place.run("sbom", "seen-through").out
+
+    assert outcome.wheel("seen-through")["level"] == "full"
+    assert "seen_through-1.0.tar.gz" in document
+    assert "none-needed" not in document
+
+
 def test_one_package_may_have_no_sbom(place: Place, offer: Offer) -> None:
     offer("unbilled")
     settings(place, "[package.'*']\nsbom = true\n[package.unbilled]\nsbom = false\n")
