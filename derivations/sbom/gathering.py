@@ -167,6 +167,9 @@ class _Gatherer:
         """What went in and was fetched, and whether it is the package's own source."""
         for role, key in step.inputs:
             inner = self.steps.get(key)
+            if inner is not None and role == "source":
+                # A plugin prepared it further.
+                yield from self._fetched(inner)
             if inner is not None and inner.kind == Kind.FETCH.value:
                 yield role in ("archive", "tree", "file"), self._file(inner)
 

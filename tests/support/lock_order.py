@@ -91,6 +91,10 @@ class LockWatch:
         for descriptor, (thread, held) in list(self._held.items()):
             if thread != threading.get_ident() or not _is_locked(descriptor, held):
                 continue
+            # While that was looked at, another thread may have opened the same lock
+            # under a number that this one has given back.
+            if self._held.get(descriptor) != (thread, held):
+                continue
             other = rank_of(held)
             assert other is not None
             self.waited.add((other, rank))
