@@ -82,7 +82,7 @@ def locked_by(
         given = tuple(
             GivenRequirement(parse_requirement(text), str(path)) for text in texts
         )
-    return replace(request, requirements=given, tag_rules=(), lock=lock)
+    return replace(request, requirements=given, lock=lock)
 
 
 def write_whole(path: Path, text: str) -> None:

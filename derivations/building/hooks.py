@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fromager.derivations.building.platform import HostBase
     from fromager.derivations.building.sandbox import Sandbox, SandboxExit, Stop
 
-Operation = Literal["ask", "wheel", "metadata", "sdist"]
+Operation = Literal["ask", "wheel", "metadata", "prepare", "sdist"]
 
 _RUNNER: Final = "/fromager/runner.py"
 _HOOKS: Final = "/fromager/_in_process.py"
@@ -51,7 +51,8 @@ class HookRequest:
     """What a backend is asked to do."""
 
     operation: Operation
-    """`ask` for build requirements only; the others ask first, and go on."""
+    """`ask` for build requirements only; the others ask first, and go on. For `metadata`
+    a wheel is built if the backend has no hook for it, for `prepare` nothing is."""
     backend: str
     """`setuptools.build_meta`, as `build-backend` in pyproject.toml."""
     backend_path: tuple[str, ...] = ()

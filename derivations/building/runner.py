@@ -31,6 +31,7 @@ QUESTIONS = {"sdist": "get_requires_for_build_sdist"}
 OUTPUTS = {
     "wheel": "build_wheel",
     "metadata": "prepare_metadata_for_build_wheel",
+    "prepare": "prepare_metadata_for_build_wheel",
     "sdist": "build_sdist",
 }
 MANDATORY = {"build_wheel", "build_sdist"}
@@ -84,10 +85,11 @@ def _answer(
         answer["status"] = "more"
         return
     hook = OUTPUTS[operation]
-    if hook in MANDATORY and not hasattr(backend, hook):
+    # The scripts that call hooks have defaults of their own for some.
+    if (hook in MANDATORY or operation == "prepare") and not hasattr(backend, hook):
         raise Refused("hook-missing", hook)
-    if operation == "metadata":
-        result = _call(hooks, hook, str(out), settings, True)
+    if operation in ("metadata", "prepare"):
+        result = _call(hooks, hook, str(out), settings, operation == "metadata")
     else:
         result = _call(hooks, hook, str(out), settings)
     if not isinstance(result, str):

@@ -5,13 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from fromager.derivations.customisation import readers
-from fromager.derivations.customisation.document import SettingsError
+from fromager.derivations.customisation.document import (
+    Node,
+    SettingsError,
+    unknown,
+)
 from fromager.derivations.customisation.values import (
     ExtraSource,
+    Match,
+    MatchRule,
     Opening,
     SystemKind,
     SystemNeed,
 )
+from fromager.derivations.errors import InputError
 from fromager.derivations.sources.edits import (
     AddFile,
     Edit,
@@ -21,11 +28,10 @@ from fromager.derivations.sources.edits import (
     SetPkgInfo,
     SetVersion,
 )
+from fromager.derivations.sources.tag_rules import TagProvider, TagRule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from fromager.derivations.customisation.document import Node
 
 VERSION_MARK: Final = "${__version__}"
 """Stands for the version that is built."""
@@ -160,6 +166,61 @@ def opening(node: Node) -> Opening:
     if result.is_device and at != path:
         raise SettingsError(node.origin, "a device is seen at its own place only")
     return result
+
+
+def match_runtime(node: Node) -> tuple[tuple[str, MatchRule, Node], ...]:
+    """Whether tools have the versions that are installed: by project, or `*`."""
+    known = {match.value: match for match in Match}
+    found = []
+    for key, value in readers.table(node).items():
+        name = key if key == "*" else readers.project_name(Node(key, value.origin))
+        text = readers.text(value)
+        if text not in known:
+            raise unknown("value", text, known, value.origin)
+        found.append((name, MatchRule(known[text], str(value.origin)), value))
+    return tuple(found)
+
+
+def tag_rule(node: Node) -> TagRule:
+    """Where a project's versions are tags: `provider`, `project`, and how to read them."""
+    known = (
+        *("provider", "project", "tag", "pattern", "clone-url"),
+        *("archive", "subdirectory", "submodules"),
+    )
+    found = readers.members(node, "key", known)
+    providers = {provider.value: provider for provider in TagProvider}
+    provider = readers.text(readers.required(node, found, "provider"))
+    if provider not in providers:
+        raise unknown("provider", provider, providers, found["provider"].origin)
+
+    def given(name: str) -> str:
+        return readers.text(found[name]) if name in found else ""
+
+    submodules = found.get("submodules")
+    folder = found.get("subdirectory")
+    try:
+        rule = TagRule(
+            providers[provider],
+            readers.text(readers.required(node, found, "project")),
+            given("tag"),
+            given("pattern"),
+            given("clone-url"),
+            readers.url(found["archive"]) if "archive" in found else "",
+            "" if folder is None else readers.relative_path(folder),
+            None
+            if submodules is None
+            else tuple(
+                readers.relative_path(each) for each in readers.items(submodules)
+            ),
+        )
+        if rule.clone_url or rule.provider is TagProvider.GIT:
+            readers.no_credentials(found["clone-url" if rule.clone_url else "project"])
+            rule.repository("")
+    except SettingsError:
+        raise
+    except InputError as error:
+        raise SettingsError(node.origin, str(error), hint=error.hint) from error
+    return rule
 
 
 def system_needs(node: Node) -> tuple[tuple[str, SystemNeed, Node], ...]:

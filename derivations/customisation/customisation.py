@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from fromager.derivations.customisation.overrides import Overrides
 from fromager.derivations.customisation.rules import Circumstances, precedence, settle
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fromager.derivations.plugins.plugins import Plugins
     from fromager.derivations.plugins.use import Override
     from fromager.derivations.sources.edits import AddFile
+    from fromager.derivations.sources.tag_rules import TagRule
 
 NOWHERE = Circumstances("", "", {})
 
@@ -134,6 +135,13 @@ class Customisation:
     def depends_on_the_day(self) -> bool:
         """Whether settings that were asked for count days back from today."""
         return bool(self._aged - {""})
+
+    def tags(self, name: str) -> TagRule | None:
+        """The repository whose tags are a project's versions; None: there is none."""
+        for each in self.assignments(name, None):
+            if each.setting == "tags":
+                return cast("TagRule", each.value)
+        return None
 
     def signature(self) -> tuple[str, ...]:
         """Equal as long as the answers are the same; no settings file is opened."""

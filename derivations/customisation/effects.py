@@ -18,6 +18,7 @@ from fromager.derivations.customisation.values import (
     NO_FLAGS,
     CompilerFlags,
     ExtraSource,
+    MatchRule,
     Opening,
     SystemNeed,
     Variable,
@@ -53,6 +54,8 @@ class Effects:
     """Variables of the caller that templates may name."""
     config_settings: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     build_requires: tuple[str, ...] = ()
+    match_runtime: Mapping[str, MatchRule] = field(default_factory=dict)
+    """By tool, or `*`; without a rule a tool has what is installed where it can."""
     flags: CompilerFlags = NO_FLAGS
     system: tuple[SystemNeed, ...] = ()
     openings: tuple[Opening, ...] = ()
@@ -123,6 +126,10 @@ def effects_of(
         host=host,
         config_settings=found.table("config-settings"),
         build_requires=cast("tuple[str, ...]", found.all("build-requires")),
+        match_runtime={
+            each.key: cast("MatchRule", each.value)
+            for each in found.every("match-runtime")
+        },
         flags=CompilerFlags(
             cast("tuple[str, ...]", found.all("append-cflags")),
             cast("tuple[str, ...]", found.all("append-cxxflags")),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CONDITIONS: Final = ("version", "variant", "platform", "marker")
 WHEN: Final = "when"
 VARIANTS: Final = "variants"
-_BEFORE_VERSIONS: Final = ("index", "min-age", "prebuilt-index")
+_BEFORE_VERSIONS: Final = ("index", "min-age", "prebuilt-index", "tags")
 
 
 def package_rules(package: str, node: Node, layer: int) -> tuple[Rule, ...]:

@@ -168,16 +168,24 @@ def project_name(node: Node) -> str:
 def url(node: Node) -> str:
     """A URL without credentials."""
     given = text(node)
-    if _CREDENTIALS.search(given):
+    no_credentials(node)
+    if not re.match(r"(https?|file)://", given):
+        reason = f"{given!r} is no URL that begins with https://, http:// or file://"
+        raise SettingsError(node.origin, reason)
+    return given
+
+
+def no_credentials(node: Node) -> None:
+    """Refuse an address with a password, or with the name of a user; for ssh a name
+    is no secret."""
+    given = text(node)
+    found = _CREDENTIALS.search(given)
+    if found and (not given.startswith(("ssh:", "git+ssh:")) or ":" in found[0]):
         raise SettingsError(
             node.origin,
             "credentials do not belong into settings",
             hint="Put them into a netrc file",
         )
-    if not re.match(r"(https?|file)://", given):
-        reason = f"{given!r} is no URL that begins with https://, http:// or file://"
-        raise SettingsError(node.origin, reason)
-    return given
 
 
 def package_url(node: Node) -> str:

@@ -127,6 +127,15 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             forms.many(readers.project_name),
         ),
         Setting(
+            "match-runtime",
+            "table of words",
+            "by tool or `*`, whether it has the version that is installed: `require`, "
+            "`prefer`, `never`",
+            _C.TABLE,
+            _K.KEY,
+            forms.match_runtime,
+        ),
+        Setting(
             "edits",
             "list of tables",
             "edits of the source, in order, after its patches",
@@ -205,6 +214,14 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             _C.REPLACE,
             _K.SOURCE,
             forms.one(forms.submodules),
+        ),
+        Setting(
+            "tags",
+            "table",
+            "the repository whose tags are its versions, in place of an index",
+            _C.REPLACE,
+            _K.CHOICE,
+            forms.one(composites.tag_rule),
         ),
         Setting(
             "prebuilt",

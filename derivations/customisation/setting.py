@@ -95,6 +95,12 @@ def system(node: Node) -> tuple[Part, ...]:
     return tuple(Part(key, need, each.origin) for key, need, each in found)
 
 
+def match_runtime(node: Node) -> tuple[Part, ...]:
+    """Whether tools have the versions that are installed, by tool."""
+    found = composites.match_runtime(node)
+    return tuple(Part(key, rule, each.origin) for key, rule, each in found)
+
+
 def config(node: Node) -> object:
     """A text, or a list of them."""
     if isinstance(node.value, str):

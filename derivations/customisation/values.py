@@ -35,6 +35,30 @@ class ExtraSource:
         return self.url.partition("#")[0].partition("?")[0].rstrip("/").rpartition("/")[2]  # fmt: skip
 
 
+class Match(Enum):
+    """Whether a tool has the version that is installed, if the project is."""
+
+    REQUIRE = "require"
+    """It has, or nothing is built."""
+    PREFER = "prefer"
+    """It has wherever requirements allow it."""
+    NEVER = "never"
+    """What is installed makes no difference."""
+
+
+@dataclass(frozen=True, slots=True)
+class MatchRule:
+    """What a setting says of one tool, or of all."""
+
+    match: Match
+    origin: str = field(default="", compare=False)
+
+    @property
+    def value(self) -> str:
+        """As it was written."""
+        return self.match.value
+
+
 PROGRAM_FOLDERS: Final = ("/usr/bin", "/usr/local/bin", "/bin", "/usr/sbin", "/sbin")
 """Where programs of a machine are looked for, in this order."""
 

@@ -116,10 +116,11 @@ class HttpIndexClient:
 
     def lookup(self, project: str) -> CachedPage | None:
         """See `IndexClient.lookup`."""
-        for index in self._places(project):
+        places = self._places(project)
+        for index in places:
             found = self.page(index, project)
             if found is not None:
-                return found
+                return replace(found, hides=index is not places[-1])
         return None
 
     def page(self, index: IndexUrl, project: str) -> CachedPage | None:

@@ -54,6 +54,8 @@ class CachedPage:
     """Seconds since the epoch."""
     url: str
     """Where it came from, without credentials."""
+    hides: bool = False
+    """Whether places come after that one, which were not asked."""
 
 
 class PageCache:

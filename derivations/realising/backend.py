@@ -172,6 +172,8 @@ def call_backend(
     )
     if answer.status in (HookStatus.DONE, HookStatus.MORE):
         return answer
+    if answer.status is HookStatus.HOOK_MISSING and call.operation == "prepare":
+        return answer
     if answer.status is HookStatus.STOPPED:
         raise Stopped(f"{call.subject}: {answer.reason}")
     if overriding is not None:

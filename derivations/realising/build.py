@@ -22,7 +22,7 @@ from fromager.derivations.realising.backend import (
 from fromager.derivations.realising.build_log import BuildLog, last_lines
 from fromager.derivations.realising.history import Failure, remember_failure
 from fromager.derivations.realising.instantiate import object_name
-from fromager.derivations.realising.steps import Made, Postponed
+from fromager.derivations.realising.steps import Made, NotTold, Postponed
 from fromager.store import StoreError
 
 if TYPE_CHECKING:
@@ -77,6 +77,9 @@ class WheelBuild(BackendRun):
 class MetadataRun(BackendRun):
     """A backend is asked for the metadata that its wheel would have."""
 
+    builds: bool = True
+    """Whether the wheel is built for it if the backend cannot tell otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class RequiresRun(BackendRun):
@@ -113,6 +116,7 @@ class BuildPlace:
 
         Raises:
             Postponed: the backend needs more; its answer was registered.
+        NotTold: the backend does not tell metadata, and no wheel is to be built.
             BuildError: anything else than one sound wheel, or its metadata, came out.
         """
         if is_small(self.store, build.source.output):
@@ -142,6 +146,8 @@ class BuildPlace:
                     with self.store.transaction() as alone:
                         self._claim_answer(alone, build, answer, steps, started)
                     raise Postponed(answer.requires)
+                if answer.status is HookStatus.HOOK_MISSING:
+                    raise NotTold(build.subject)
                 self._claim_answer(transaction, build, answer, steps, started)
                 if isinstance(build, WheelBuild):
                     return self._wheel(build, transaction, scratch.path, epoch)
@@ -241,7 +247,11 @@ class BuildPlace:
 def _operation(build: BackendRun) -> Operation:
     if isinstance(build, RequiresRun):
         return "ask"
-    return "wheel" if isinstance(build, WheelBuild) else "metadata"
+    if isinstance(build, WheelBuild):
+        return "wheel"
+    if isinstance(build, MetadataRun) and not build.builds:
+        return "prepare"
+    return "metadata"
 
 
 def is_small(store: LocalStore, source: StorePath) -> bool:

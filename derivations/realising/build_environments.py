@@ -11,6 +11,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from fromager.derivations.errors import BuildCycle, BuildError, DependencyFailed
+from fromager.derivations.realising.preferences import NO_TOOL_VERSIONS
 from fromager.derivations.resolution.request import GivenRequirement, Request
 
 if TYPE_CHECKING:
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
     from packaging.version import Version
 
     from fromager.derivations.realising.environments import Environments
+    from fromager.derivations.realising.preferences import ToolVersions
     from fromager.derivations.realising.resolutions import Resolutions
     from fromager.derivations.realising.steps import Step
     from fromager.derivations.realising.target import BuildPolicy, Target
     from fromager.derivations.resolution.candidate import Metadata, Release
-    from fromager.derivations.resolution.outcome import Pin
+    from fromager.derivations.resolution.outcome import Pin, Resolved
 
 T = TypeVar("T")
 
@@ -75,6 +77,32 @@ class BuildEnvironments:
     target: Target
     policy: BuildPolicy
     tools: Toolmaker
+    chosen: ToolVersions = NO_TOOL_VERSIONS
+
+    def request(self, subject: str, requirements: Sequence[str]) -> Request:
+        """What an environment must hold."""
+        origin = f"build of {subject}"
+        return Request(
+            tuple(
+                GivenRequirement(parsed(text, subject), origin) for text in requirements
+            ),
+            self.target.interpreter.marker_environment,
+            constraints=(
+                *self.policy.build_constraints,
+                *self.chosen.required.get(subject, ()),
+            ),
+            preferences=self.chosen.preferred(subject),
+        )
+
+    async def resolution(self, subject: str, requirements: Sequence[str]) -> Resolved:
+        """The versions for an environment; nothing is built but what must be asked."""
+
+        async def ask(name: str, version: Version, release: Release) -> Metadata:
+            with _needed_by(subject, f"{name}=={version}"):
+                return await self.tools.metadata(name, version, release, subject)
+
+        request = self.request(subject, requirements)
+        return await self.resolutions.of_environment(subject, request, ask)
 
     async def environment(
         self, subject: str, requirements: Sequence[str]
@@ -85,20 +113,7 @@ class BuildEnvironments:
             DependencyFailed: something of it cannot be built.
             BuildCycle: something of it needs what is to be built in it.
         """
-        origin = f"build of {subject}"
-        request = Request(
-            tuple(
-                GivenRequirement(parsed(text, subject), origin) for text in requirements
-            ),
-            self.target.interpreter.marker_environment,
-            constraints=self.policy.build_constraints,
-        )
-
-        async def ask(name: str, version: Version, release: Release) -> Metadata:
-            with _needed_by(subject, f"{name}=={version}"):
-                return await self.tools.metadata(name, version, release, subject)
-
-        resolution = await self.resolutions.of_environment(subject, request, ask)
+        resolution = await self.resolution(subject, requirements)
         self.policy.check_prebuilt(resolution)
         layouts = await _all([self._layout(pin, subject) for pin in resolution.pins])
         step = await self.environments.environment(dict(layouts))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from zipfile import ZipFile
 
@@ -26,7 +26,7 @@ from fromager.derivations.locking.lock import LockedPlatform
 from fromager.derivations.realising import instantiate
 from fromager.derivations.realising.attempt import BuiltWheel
 from fromager.derivations.realising.events import Noted
-from fromager.derivations.realising.request import Realised, RealisedWheel
+from fromager.derivations.realising.request import Collect, Realised, RealisedWheel
 from fromager.derivations.realising.settling import root_causes
 from fromager.derivations.realising.steps import Made
 from fromager.derivations.realising.wheel_file import metadata_file
@@ -96,6 +96,14 @@ class Collecting:
 
     steps: Steps
     interpreter: Interpreter
+
+    async def result(self, sets: Sequence[BuiltSet], collect: Collect) -> Realised:
+        """What came of some sets, with their collection if that is wanted."""
+        found = result_of(sets, self.steps.done)
+        if collect is Collect.NOTHING or found.failures or not found.wheels:
+            return found
+        step = await self.collect(sets, several=collect is Collect.SEVERAL)
+        return replace(found, steps_done=self.steps.done, collection=step.realisation)
 
     async def collect(self, sets: Sequence[BuiltSet], *, several: bool) -> Step:
         """The collection of some sets, all of whose wheels were built.

@@ -19,8 +19,8 @@ from packaging.version import InvalidVersion, Version
 from fromager.derivations.core_metadata import parse_headers
 from fromager.derivations.customisation.effects import NO_EFFECTS
 from fromager.derivations.errors import InputError, ResolutionError, SourceError
-from fromager.derivations.realising.packages import static_needs
 from fromager.derivations.realising.preparation import Preparation
+from fromager.derivations.realising.settling import static_needs
 from fromager.derivations.realising.sources import within
 from fromager.derivations.resolution.candidate import (
     Metadata,

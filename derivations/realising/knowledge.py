@@ -24,9 +24,11 @@ from fromager.derivations.resolution.cutoff import NO_CUTOFFS
 from fromager.derivations.resolution.outcome import Impossible, Missing
 from fromager.derivations.resolution.outcome import Resolved as Resolution
 from fromager.derivations.resolution.resolver import Resolver
+from fromager.derivations.resolution.tools import ToolChoice, ToolChooser
+from fromager.store import blob_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from packaging.version import Version
 
@@ -36,7 +38,9 @@ if TYPE_CHECKING:
     from fromager.derivations.realising.resolutions import AskMetadata
     from fromager.derivations.realising.steps import Steps
     from fromager.derivations.resolution.cutoff import Cutoffs
+    from fromager.derivations.resolution.outcome import Outcome
     from fromager.derivations.resolution.request import Request
+    from fromager.derivations.resolution.tools import ToolRequest
     from fromager.store import Digest
 
 AskReleases: TypeAlias = "Callable[[], Awaitable[ProjectReleases]]"
@@ -48,6 +52,11 @@ AskOverride: TypeAlias = "Callable[[], Awaitable[ProjectReleases | None]]"
 def as_they_are(releases: ProjectReleases, page: ProjectPage) -> ProjectReleases:
     """Nothing is made of them."""
     return releases
+
+
+def on_an_index(name: str) -> AskReleases | None:
+    """Nothing else tells a project's releases."""
+    return None
 
 
 @dataclass
@@ -62,6 +71,8 @@ class KnowledgeBase:
     """How new files may be, for every request."""
     preferences: Preferences = NO_PREFERENCES
     """What is taken rather than the newest version."""
+    tagged: Callable[[str], AskReleases | None] = on_an_index
+    """What tells the releases of a project whose versions are no index's."""
 
     def __post_init__(self) -> None:
         self._resolver = Resolver()
@@ -87,15 +98,40 @@ class KnowledgeBase:
     ) -> Resolution:
         """See `Resolutions.of_request`."""
         known = self.metadata if metadata is None else metadata
-        preferred = replace(request, preferences=self.preferences.installed)
+        preferred = request.preferring(self.preferences.installed)
         return await self._resolve("request", preferred, ask, known)
 
     async def of_environment(
         self, subject: str, request: Request, ask: AskMetadata
     ) -> Resolution:
         """See `Resolutions.of_environment`."""
-        preferred = replace(request, preferences=self.preferences.to_build(subject))
+        kept = self.preferences.to_build(subject)
+        preferred = request.preferring(request.preferences, kept)
         return await self._resolve(f"build of {subject}", preferred, ask, self.metadata)
+
+    def tool_chooser(self) -> ToolChooser:
+        """What chooses from what is known, as long as nothing known is corrected."""
+
+        def resolve(request: Request) -> Outcome:
+            request = replace(request, cutoffs=self.cutoffs)
+            knowledge = Knowledge(self._projects, self.metadata)
+            return self._resolver.resolve(request, knowledge)
+
+        return ToolChooser(resolve)
+
+    async def choose_tools(
+        self,
+        chooser: ToolChooser,
+        wanted: Mapping[str, ToolRequest],
+        apart: frozenset[str],
+        ask: AskMetadata,
+    ) -> ToolChoice:
+        """What build environments are to hold; see `ToolChooser.choose`."""
+        while True:
+            outcome = chooser.choose(wanted, apart)
+            if isinstance(outcome, ToolChoice):
+                return outcome
+            await self._learn(outcome.projects, outcome.metadata, ask, self.metadata)
 
     def check_source(
         self, subject: str, source: Digest, content: Digest | None
@@ -176,6 +212,12 @@ class KnowledgeBase:
         if name in self.elsewhere:
             self._projects[name] = await self.elsewhere[name]()
             return
+        if (ask := self.tagged(name)) is not None:
+            tagged = await ask()
+            self._projects[name] = tagged
+            # No page will say this again, so that tags are looked at in every run.
+            self.page_digests[name] = blob_digest(repr(tagged).encode())
+            return
         told = self.overridden(name)
         if told is not None and (found := await told()) is not None:
             self._projects[name] = found
@@ -189,6 +231,8 @@ class KnowledgeBase:
             if last == name:
                 self.indexes[name] = f"{index}/"
             found = project_releases(cached.page)
+            if cached.hides and last == name:
+                found = replace(found, index=f"{index}/")
             if self.cutoffs.may_be_undated(cached.url):
                 found = replace(found, undated=True)
             return self.adapt(found, cached.page)

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from fromager.derivations.errors import BuildCycle, BuildError
-from fromager.derivations.realising import instantiate
 from fromager.derivations.realising.annotated import annotated
+from fromager.derivations.realising.asking import Asking
 from fromager.derivations.realising.attempt import Attempt, BuiltWheel, Work
 from fromager.derivations.realising.beginnings import Beginnings
 from fromager.derivations.realising.build import (
@@ -32,10 +32,11 @@ from fromager.derivations.realising.events import Noted
 from fromager.derivations.realising.goals import WaitGraph
 from fromager.derivations.realising.plan import Plan
 from fromager.derivations.realising.prebuilt import Prebuilt
-from fromager.derivations.realising.steps import Postponed, Step, Steps
+from fromager.derivations.realising.preferences import NO_TOOL_VERSIONS
+from fromager.derivations.realising.settling import static_needs
+from fromager.derivations.realising.steps import NotTold, Postponed, Step, Steps
 from fromager.derivations.realising.wheel_file import wheel_file, wheel_metadata
 from fromager.derivations.resolution.candidate import Metadata
-from fromager.derivations.versions import NORMALISATION_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -46,24 +47,17 @@ if TYPE_CHECKING:
     from fromager.derivations.customisation.effects import Effects
     from fromager.derivations.derivation import Derivation, ResolvedDerivation
     from fromager.derivations.realising.environments import Environments
+    from fromager.derivations.realising.preferences import ToolVersions
     from fromager.derivations.realising.resolutions import Resolutions
     from fromager.derivations.realising.rust import Rust
     from fromager.derivations.realising.sources import Sources
     from fromager.derivations.realising.target import BuildPolicy, Target
     from fromager.derivations.resolution.candidate import Release
-    from fromager.derivations.sources.project import StaticMetadata
-    from fromager.store import Digest
+    from fromager.store import Digest, StorePath
 
 T = TypeVar("T")
 MOST_ROUNDS: Final = 4
 """How often a backend may ask for more, environment by environment."""
-
-
-def static_needs(static: StaticMetadata) -> Metadata:
-    """What a source commits to, as resolution wants it."""
-    return Metadata.from_fields(
-        static.requires_dist, static.requires_python, static.provides_extra
-    )
 
 
 @dataclass
@@ -78,11 +72,13 @@ class Packages:
     policy: BuildPolicy
     rust: Rust | None = None
     """Where packages that compile Rust get what they need."""
+    chosen: ToolVersions = NO_TOOL_VERSIONS
 
     def __post_init__(self) -> None:
         self.plans: dict[str, Plan] = {}
         """What releases are made from, by `name==version`, as far as that is known."""
         self._tasks: dict[str, asyncio.Task[BuiltWheel]] = {}
+        self._questions: dict[str, asyncio.Task[Metadata]] = {}
         self._waits: WaitGraph[str] = WaitGraph()
         self._place = BuildPlace(
             self.steps.store,
@@ -99,8 +95,14 @@ class Packages:
             self.policy,
             self.rust,
         )
-        self._rooms = BuildEnvironments(
-            self.environments, self.resolutions, self.target, self.policy, self
+        self._asking = Asking(self.target, self._place.runner)
+        self.rooms = BuildEnvironments(
+            self.environments,
+            self.resolutions,
+            self.target,
+            self.policy,
+            self,
+            self.chosen,
         )
 
     async def wheel(
@@ -159,11 +161,34 @@ class Packages:
     async def metadata(
         self, name: str, version: Version, release: Release, needed_by: str | None
     ) -> Metadata:
-        """What a release needs at run time: as its source promises, else as built."""
+        """What a release needs at run time: as its source promises, else as its backend
+        says; a wheel that is taken as it is, or was made already, says it itself."""
         static = await self.sources.metadata(name, version, release)
         if static is not None:
             return static_needs(static)
-        return (await self.wheel(name, version, release, needed_by)).metadata
+        subject = f"{name}=={version}"
+        if release.prebuilt or subject in self._tasks:
+            return (await self.wheel(name, version, release, needed_by)).metadata
+        if subject not in self._questions:
+            self._questions[subject] = asyncio.create_task(
+                self._needs(name, version, release)
+            )
+        return await self._wait(needed_by, subject, self._questions[subject])
+
+    async def _needs(self, name: str, version: Version, release: Release) -> Metadata:
+        async def ask(attempt: Attempt, accepted: tuple[str, ...]) -> Metadata:
+            wheel = self.steps.resolve(self._asking.wheel(attempt), attempt.inputs)
+            built = self.steps.known(wheel.key)
+            if built is not None:
+                return await self._metadata_of(built.output)
+            content = await self._described(attempt, accepted, builds=False)
+            return Metadata.parse(content.decode("utf-8", "surrogateescape"))
+
+        work = await self._work(name, version, release)
+        try:
+            return await self._with_backend(work, ask)
+        except NotTold:
+            return (await self.wheel(name, version, release, None)).metadata
 
     @property
     def built(self) -> Mapping[str, BuiltWheel]:
@@ -173,22 +198,6 @@ class Packages:
             for subject, task in self._tasks.items()
             if task.done() and not task.cancelled() and task.exception() is None
         }
-
-    async def prepare(self, name: str, version: Version, release: Release) -> None:
-        """Make the first environment that a release is built in, and no more.
-
-        What it is built with is no part of what was asked for, and on the way to it
-        builds wait for each other most: it may begin before versions are settled.
-        """
-        subject = f"{name}=={version}"
-        if release.prebuilt:
-            await self.wheel(name, version, release, None)
-            return
-        source = await self.sources.tree(name, version, release)
-        effects = self.sources.effects(name, version, release)
-        work = Work(subject, name, release, source, effects)
-        required = await self.beginnings.required(work)
-        await self._rooms.environment(subject, required)
 
     async def describe(
         self, subject: str, source: Step, release: Release, effects: Effects
@@ -202,7 +211,7 @@ class Packages:
         """
 
         async def ask(attempt: Attempt, accepted: tuple[str, ...]) -> bytes:
-            return await self._described(attempt, accepted)
+            return await self._described(attempt, accepted, builds=True)
 
         work = Work(subject, subject, release, source, effects)
         return await self._with_backend(work, ask)
@@ -259,19 +268,19 @@ class Packages:
         for _ in range(MOST_ROUNDS):
             # A backend may tell only when it is asked that it compiles Rust.
             arrangement = await self.beginnings.arrangement(work, required)
-            environment = await self._rooms.environment(subject, required)
+            environment = await self.rooms.environment(subject, required)
             self.plans[subject] = Plan.of_source(
                 work.name, work.release, source, environment.versions, work.content
             )
             attempt = Attempt(subject, source, environment, arrangement, asked)
             asked = (*asked, self._question(attempt).key)
             answer = await self._remembered_answer(attempt)
-            if answer is None or self._rooms.has(environment, answer, subject):
+            if answer is None or self.rooms.has(environment, answer, subject):
                 try:
                     return await do(attempt, (*required, *(answer or ())))
                 except Postponed as more:
                     answer = more.answer
-                if self._rooms.has(environment, answer, subject):
+                if self.rooms.has(environment, answer, subject):
                     return await do(attempt, (*required, *answer))
             required = (*required, *(text for text in answer if text not in required))
         raise BuildError(
@@ -297,20 +306,7 @@ class Packages:
         return tuple(json.loads(self.steps.store.read_file(found.output, None)))
 
     def _question(self, attempt: Attempt) -> ResolvedDerivation:
-        return self.steps.resolve(self._asking(attempt), attempt.inputs)
-
-    def _asking(self, attempt: Attempt) -> Derivation:
-        return instantiate.requires(
-            attempt.subject,
-            attempt.source.derivation,
-            attempt.environment.step.derivation,
-            attempt.arrangement.options(self.target, self._place.runner),
-            self._more(attempt),
-        )
-
-    def _more(self, attempt: Attempt) -> Mapping[str, Derivation]:
-        inputs = attempt.arrangement.inputs
-        return {role: step.derivation for role, step in inputs.items()}
+        return self.steps.resolve(self._asking.requires(attempt), attempt.inputs)
 
     async def _asked(self, attempt: Attempt, accepted: tuple[str, ...]) -> None:
         """Nothing, if the backend asks for nothing but what is `accepted`."""
@@ -325,23 +321,15 @@ class Packages:
             attempt.arrangement,
             attempt.asked,
         )
-        await self._run(self._asking(attempt), attempt, run)
+        await self._run(self._asking.requires(attempt), attempt, run)
         answer = await self._remembered_answer(attempt) or ()
-        if not self._rooms.has(attempt.environment, answer, attempt.subject):
+        if not self.rooms.has(attempt.environment, answer, attempt.subject):
             raise Postponed(answer)
 
     async def _built(
         self, name: str, version: Version, attempt: Attempt, accepted: tuple[str, ...]
     ) -> BuiltWheel:
         """The wheel, if the backend asks for nothing but what is `accepted`."""
-        derivation = instantiate.wheel(
-            attempt.subject,
-            attempt.source.derivation,
-            attempt.environment.step.derivation,
-            attempt.arrangement.options(self.target, self._place.runner),
-            NORMALISATION_VERSION,
-            self._more(attempt),
-        )
         build = WheelBuild(
             attempt.subject,
             attempt.source,
@@ -354,18 +342,13 @@ class Packages:
             version,
         )
         return await self._finished(
-            name, version, await self._run(derivation, attempt, build)
+            name, version, await self._run(self._asking.wheel(attempt), attempt, build)
         )
 
-    async def _described(self, attempt: Attempt, accepted: tuple[str, ...]) -> bytes:
+    async def _described(
+        self, attempt: Attempt, accepted: tuple[str, ...], *, builds: bool
+    ) -> bytes:
         """The metadata, if the backend asks for nothing but what is `accepted`."""
-        derivation = instantiate.metadata(
-            attempt.subject,
-            attempt.source.derivation,
-            attempt.environment.step.derivation,
-            attempt.arrangement.options(self.target, self._place.runner),
-            self._more(attempt),
-        )
         run = MetadataRun(
             attempt.subject,
             attempt.source,
@@ -374,8 +357,9 @@ class Packages:
             self._question(attempt),
             attempt.arrangement,
             attempt.asked,
+            builds,
         )
-        step = await self._run(derivation, attempt, run)
+        step = await self._run(self._asking.metadata(attempt), attempt, run)
         return self.steps.store.read_file(step.output, None)
 
     async def _run(self, derivation: Derivation, attempt: Attempt, run: AnyRun) -> Step:
@@ -390,6 +374,11 @@ class Packages:
         )
 
     async def _finished(self, name: str, version: Version, step: Step) -> BuiltWheel:
-        path, filename = wheel_file(self.steps.store, step.output)
+        _, filename = wheel_file(self.steps.store, step.output)
+        metadata = await self._metadata_of(step.output)
+        return BuiltWheel(name, version, step, filename, metadata)
+
+    async def _metadata_of(self, output: StorePath) -> Metadata:
+        path, _ = wheel_file(self.steps.store, output)
         content = await self.steps.in_thread(lambda: wheel_metadata(path))
-        return BuiltWheel(name, version, step, filename, Metadata.parse(content))
+        return Metadata.parse(content)

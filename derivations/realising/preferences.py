@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from packaging.version import Version
 
     from fromager.derivations.locking.lock import Lock, LockedPlatform
+    from fromager.derivations.resolution.request import GivenRequirement
     from fromager.derivations.sources.direct import DirectSource
 
 
@@ -35,9 +36,29 @@ class Preferences:
 
     def to_build(self, subject: str) -> Mapping[str, Version]:
         """What is preferred in the build environment of a release."""
+        return {**self.tools, **self.held(subject)}
+
+    def held(self, subject: str) -> Mapping[str, Version]:
+        """What is preferred for that environment alone."""
         name = subject.partition("==")[0]
-        own = self.tools_of.get(subject, self.tools_of.get(name, {}))
-        return {**self.tools, **own}
+        return self.tools_of.get(subject, self.tools_of.get(name, {}))
+
+
+@dataclass(frozen=True, slots=True)
+class ToolVersions:
+    """What the build environments of a run hold, as it was chosen for all of them."""
+
+    of: Mapping[str, Mapping[str, Version]] = field(default_factory=dict)
+    """By `name==version` of what is built there; and what it would hold of others."""
+    others: Mapping[str, tuple[Version, ...]] = field(default_factory=dict)
+    """By project, for what is found to be needed later: the first before the others."""
+    required: Mapping[str, tuple[GivenRequirement, ...]] = field(default_factory=dict)
+    """By `name==version`, limits that settings demand."""
+
+    def preferred(self, subject: str) -> Mapping[str, tuple[Version, ...]]:
+        """By project, what is tried first in one environment."""
+        own = self.of.get(subject, {})
+        return {**self.others, **{name: (own[name],) for name in own}}
 
 
 def kept_versions(
@@ -80,3 +101,5 @@ def kept_versions(
 
 NO_PREFERENCES: Final = Preferences()
 """The newest versions that fit are taken."""
+NO_TOOL_VERSIONS: Final = ToolVersions()
+"""Each build environment is a matter of its own."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fromager.derivations.realising.preferences import Preferences
     from fromager.derivations.realising.request import Realised, RealiseRequest
     from fromager.derivations.realising.steps import Steps
+    from fromager.derivations.resolution.outcome import Resolved
     from fromager.store import Digest
 
 
@@ -36,6 +37,21 @@ class Realiser(Means):
         """
         run = Run(self, request, steps)
         return asyncio.run(run.realise()), run.resolutions.page_digests
+
+    def resolve(
+        self,
+        request: RealiseRequest,
+        steps: Steps,
+        preferences: Preferences = NO_PREFERENCES,
+    ) -> Resolved:
+        """The versions of a request; backends are asked where nothing else tells.
+
+        Raises:
+            ResolutionError: no versions fit.
+            BuildError: a backend gave no answer, or one of its tools was not built.
+        """
+        run = Run(self, request, steps, preferences, resolves=True)
+        return asyncio.run(run.resolve())
 
     def plan(
         self,

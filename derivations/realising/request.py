@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from fromager.derivations.resolution.cutoff import Cutoffs
     from fromager.derivations.resolution.request import GivenRequirement
     from fromager.derivations.sources.direct import DirectRequirement
-    from fromager.derivations.sources.tag_rules import TagRule
     from fromager.store import Realisation
 
 
@@ -47,8 +46,6 @@ class RealiseRequest:
     """Requirements that say themselves where their source is."""
     direct_constraints: tuple[DirectRequirement, ...] = ()
     """Where projects are taken from once something requires them."""
-    tag_rules: tuple[tuple[str, TagRule], ...] = ()
-    """Projects whose versions are tags of a repository, none twice."""
     dependencies: bool = True
     """False: only what was asked for is built, not what it needs at run time."""
     prereleases: bool = False
@@ -70,7 +67,7 @@ class RealiseRequest:
         if self.lock is not None:
             return self.lock.is_fixed
         places = (*self.direct, *self.direct_constraints)
-        return not self.tag_rules and all(given.source.is_fixed for given in places)
+        return all(given.source.is_fixed for given in places)
 
 
 @dataclass(frozen=True, slots=True)

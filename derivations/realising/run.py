@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Final, TypeVar
-
-from packaging.utils import canonicalize_name
 
 from fromager.derivations.errors import (
     DerivationError,
-    InputError,
     ResolutionError,
     Stopped,
 )
@@ -22,7 +19,6 @@ from fromager.derivations.realising.checkouts import Checkouts
 from fromager.derivations.realising.collecting import (
     BuiltSet,
     Collecting,
-    result_of,
 )
 from fromager.derivations.realising.contradictions import believe_wheels
 from fromager.derivations.realising.direct import (
@@ -38,27 +34,31 @@ from fromager.derivations.realising.locked import (
     check_wheels,
     locked_set,
 )
+from fromager.derivations.realising.lookahead import Lookahead
 from fromager.derivations.realising.outside import OutsideWork
-from fromager.derivations.realising.packages import Packages, static_needs
+from fromager.derivations.realising.packages import Packages
 from fromager.derivations.realising.prebuilt import with_prebuilt
 from fromager.derivations.realising.preferences import NO_PREFERENCES
 from fromager.derivations.realising.request import Collect, Realised
 from fromager.derivations.realising.rust import Rust
 from fromager.derivations.realising.settling import (
     asked_for,
-    is_exact,
+    check_hashes,
     needs_nothing,
+    static_needs,
     way_to,
 )
 from fromager.derivations.realising.sources import Sources
 from fromager.derivations.realising.tagged import TaggedProjects
+from fromager.derivations.realising.tool_planning import ToolPlanning, guess
 from fromager.derivations.realising.version_files import with_version_files
 from fromager.derivations.resolution.candidate import Metadata
+from fromager.derivations.resolution.cutoff import exact_pins
 from fromager.derivations.resolution.request import Prereleases, Request
 from fromager.derivations.rust.registries import Registries
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from packaging.markers import Marker
     from packaging.version import Version
@@ -96,21 +96,26 @@ class Run:
         request: RealiseRequest,
         steps: Steps,
         preferences: Preferences | None = None,
+        *,
+        resolves: bool = False,
     ) -> None:
-        """`preferences` are for a run that only plans."""
+        """`preferences` are for a run that only plans; one that `resolves` does not even
+        that."""
         self._request, self._steps = request, steps
         self._keep_going = means.keep_going
         self._means, self._interpreter = means, means.interpreter
-        self._only_plans = preferences is not None
+        self._only_plans, self._only_resolves = preferences is not None, resolves
         self._preferences = preferences or NO_PREFERENCES
         self._places: DirectSources | None = None
         self._direct: tuple[DirectRequirement, ...] = ()
+        tagged = TaggedProjects(steps, means.repositories)
         self._knowledge = KnowledgeBase(
             steps,
             means.client,
             self._adapted,
             replace(request.cutoffs, customised=means.customisation.min_age),
             self._preferences,
+            tagged.asked_by(means.customisation.tags),
         )
         self.resolutions: Resolutions = self._knowledge
         if request.lock is not None:
@@ -131,6 +136,7 @@ class Run:
             means.refresh,
             self._workshop,
             self._outside,
+            resolves,
         )
         self._rust = Rust(
             steps,
@@ -144,20 +150,27 @@ class Run:
         self._given: tuple[GivenRequirement, ...] = request.requirements
         self._fixed: frozenset[str] = frozenset()
         self._begun: dict[str, asyncio.Task[None]] = {}
-        self._exact = frozenset(
-            canonicalize_name(given.requirement.name)
-            for given in request.requirements
-            if is_exact(given.requirement.specifier)
-        )
+        self._lookahead: Lookahead | None = None
+        self._exact = exact_pins(given.requirement for given in request.requirements)
 
     async def realise(self) -> Realised:
         """All wheels of the request, resolved again whenever a wheel demands it."""
         async with self._at_work():
             for _ in range(MOST_CORRECTIONS):
-                sets = await asyncio.gather(*map(self._built_set, self._groups))
-                contradicted = [self._contradictions(each.built) for each in sets]
-                if not any(contradicted):
-                    return await self._result(sets)
+                groups = self._groups
+                found = await asyncio.gather(*map(self._resolve, groups))
+                packages = await self._settled(found)
+                sets = await asyncio.gather(
+                    *(
+                        self._built_set(given, resolution, packages)
+                        for given, resolution in zip(groups, found, strict=True)
+                    )
+                )
+                # Tools, too, may need something else than was believed of them.
+                built = [packages.built, *(each.built for each in sets)]
+                if not any(list(map(self._contradictions, built))):
+                    collecting = Collecting(self._steps, self._interpreter)
+                    return await collecting.result(sets, self._request.collect)
             raise ResolutionError(CONTRADICTED)
 
     @property
@@ -165,19 +178,22 @@ class Run:
         """The requirements, as they are resolved together."""
         if self._request.collect is not Collect.SEVERAL:
             return [self._given]
-        return [
-            (given,) for given in self._given if self._applies(given.requirement.marker)
-        ]
+        return [(g,) for g in self._given if self._applies(g.requirement.marker)]
 
-    async def _built_set(self, given: tuple[GivenRequirement, ...]) -> BuiltSet:
-        resolution = await self._resolve(given)
-        packages = await self._packages
-
+    async def _built_set(
+        self,
+        given: tuple[GivenRequirement, ...],
+        resolution: Resolution,
+        packages: Packages,
+    ) -> BuiltSet:
         async def build(pin: Pin) -> BuiltWheel:
             return await packages.finished(pin.name, pin.version, pin.release)
 
         built = await self._each(resolution, build)
-        self._check_lock(resolution, built)
+        if self._request.lock is not None and self._request.dependencies:
+            wheels = (each for each in built.values() if isinstance(each, BuiltWheel))
+            needs = {wheel.name: wheel.metadata for wheel in wheels}
+            check_wheels(resolution, needs, self._interpreter.marker_environment)
         return BuiltSet(resolution, built, asked_for(given))
 
     async def plan(self) -> Planned:
@@ -185,7 +201,7 @@ class Run:
         async with self._at_work():
             for _ in range(MOST_CORRECTIONS):
                 resolution = await self._resolve(self._given)
-                packages = await self._packages
+                packages = await self._settled([resolution])
 
                 async def plan(pin: Pin, packages: Packages = packages) -> None:
                     await packages.plan(pin.name, pin.version, pin.release)
@@ -201,11 +217,17 @@ class Run:
                     )
             raise ResolutionError(CONTRADICTED)
 
+    async def resolve(self) -> Resolution:
+        """The versions of the request."""
+        async with self._at_work():
+            return await self._resolve(self._given)
+
     @asynccontextmanager
     async def _at_work(self) -> AsyncIterator[None]:
         self._steps.begin()
         self._tell_what_is_left_out()
-        self._packages = asyncio.create_task(self._make_packages())
+        if not self._only_resolves:
+            _ = self._packages  # It takes a while: begin.
         try:
             await self._look_at_places()
             yield
@@ -214,6 +236,10 @@ class Run:
             raise
         finally:
             await self._steps.end()
+
+    @cached_property
+    def _packages(self) -> asyncio.Task[Packages]:
+        return asyncio.create_task(self._make_packages())
 
     async def _make_packages(self) -> Packages:
         target = await self._steps.in_thread(self._means.find_target)
@@ -225,6 +251,7 @@ class Run:
             target,
             self._means.policy,
             self._rust,
+            guess(self._request, self._applies),
         )
 
     def _told_by_plugin(self, name: str) -> AskOverride | None:
@@ -236,13 +263,20 @@ class Run:
     async def _workshop(self) -> Workshop:
         return (await self._packages).beginnings
 
+    async def _settled(self, found: Sequence[Resolution]) -> Packages:
+        """What builds, once versions are settled: those of all that builds them too."""
+        packages = await self._packages
+        if self._request.lock is not None:
+            return packages
+        planning = ToolPlanning(self._knowledge, packages)
+        return await planning.settle(found, at_once=not self._keep_going)
+
     def _tell_what_is_left_out(self) -> None:
         rows = [(str(g.requirement), g.requirement.marker) for g in self._given]
         rows += [(str(given), given.marker) for given in self._request.direct]
-        for text, marker in rows:
-            if not self._applies(marker):
-                why = "left out, since its marker does not hold for the interpreter"
-                self._steps.report(Noted(text, why))
+        why = "left out, since its marker does not hold for the interpreter"
+        for text in (text for text, marker in rows if not self._applies(marker)):
+            self._steps.report(Noted(text, why))
 
     def _applies(self, marker: Marker | None) -> bool:
         markers = dict(self._interpreter.marker_environment)
@@ -251,9 +285,6 @@ class Run:
     async def _look_at_places(self) -> None:
         """Find out what lies where requirements say themselves, before all else."""
         request = self._request
-        tagged = TaggedProjects(self._steps, self._means.repositories)
-        for name, rule in request.tag_rules:
-            self._knowledge.elsewhere[name] = partial(tagged.releases, name, rule)
         direct = [each for each in request.direct if self._applies(each.marker)]
         limits = [
             each for each in request.direct_constraints if self._applies(each.marker)
@@ -294,19 +325,10 @@ class Run:
             found = await self.resolutions.of_request(wanted, self._metadata)
         else:
             found = await self.resolutions.of_request(wanted, needs_nothing, {})
-        self._check_hashes(found)
+        if request.require_hashes:
+            check_hashes(found, {name for name, _ in request.hashes} | self._fixed)
         self._means.policy.check_prebuilt(found)
         return found
-
-    def _check_hashes(self, resolution: Resolution) -> None:
-        """What a file of hashes does not name could be replaced by anybody."""
-        promised = {name for name, _ in self._request.hashes} | self._fixed
-        for pin in resolution.pins:
-            if self._request.require_hashes and pin.name not in promised:
-                raise InputError(
-                    f"{pin.name}=={pin.version} is needed, and no hash is given for it",
-                    hint="Give hashes for everything that is needed, or for nothing",
-                )
 
     def _adapted(self, releases: ProjectReleases, page: ProjectPage) -> ProjectReleases:
         tags, customisation = self._interpreter.tags, self._means.customisation
@@ -316,16 +338,19 @@ class Run:
     async def _metadata(
         self, name: str, version: Version, release: Release
     ) -> Metadata:
-        if name not in self._begun:
+        if name not in self._begun and not self._only_resolves:
             self._begun[name] = asyncio.create_task(self._begin(name, version, release))
         try:
-            # Who waits for this is the request: it goes before what nobody waits for.
             static = await self._sources.metadata(name, version, release)
             if static is not None:
                 return static_needs(static)
+            # Who waits for this is the request: it goes before what nobody waits for.
             packages = await self._packages
-            built = await packages.wheel(name, version, release, REQUEST)
-            return built.metadata
+            if name in self._exact and not self._only_plans:
+                # It is in every answer, and its wheel says what its backend would.
+                built = await packages.wheel(name, version, release, REQUEST)
+                return built.metadata
+            return await packages.metadata(name, version, release, REQUEST)
         except DerivationError as error:
             if isinstance(error, Stopped) or not self._keep_going:
                 raise
@@ -334,17 +359,14 @@ class Run:
             return Metadata()
 
     async def _begin(self, name: str, version: Version, release: Release) -> None:
-        """Work on a release while versions are being settled, where nothing else waits.
+        """Fetch what builds a release while versions are being settled.
 
-        The version that is looked at first is mostly the one that is chosen, so what
-        it is built with is made. One that was asked for exactly is in every answer:
-        it is built. If this fails, it fails again when it is its turn.
+        The version that is looked at first is mostly the one that is chosen. If this
+        fails, it fails again when it is its turn.
         """
-        packages = await self._packages
-        if name in self._exact and not self._only_plans:
-            await packages.wheel(name, version, release, None)
-        else:
-            await packages.prepare(name, version, release)
+        if self._lookahead is None:
+            self._lookahead = Lookahead(await self._packages)
+        await self._lookahead.look(name, version, release)
 
     async def _each(
         self, resolution: Resolution, work: Callable[[Pin], Awaitable[T]]
@@ -371,26 +393,8 @@ class Run:
             for pin, result in zip(resolution.pins, results, strict=True)
         }
 
-    def _check_lock(
-        self, resolution: Resolution, built: Mapping[str, BuiltWheel | BaseException]
-    ) -> None:
-        if self._request.lock is not None and self._request.dependencies:
-            found = [each for each in built.values() if isinstance(each, BuiltWheel)]
-            needs = {wheel.name: wheel.metadata for wheel in found}
-            check_wheels(resolution, needs, self._interpreter.marker_environment)
-
     def _contradictions(self, built: Mapping[str, BuiltWheel | BaseException]) -> bool:
         """Whether a wheel needs something else than what was resolved upon."""
         if not self._request.dependencies:
             return False
         return believe_wheels(self.resolutions, built.values(), self._steps.report)
-
-    async def _result(self, sets: list[BuiltSet]) -> Realised:
-        found = result_of(sets, self._steps.done)
-        collect = self._request.collect
-        if collect is Collect.NOTHING or found.failures or not found.wheels:
-            return found
-        several = collect is Collect.SEVERAL
-        collecting = Collecting(self._steps, self._interpreter)
-        step = await collecting.collect(sets, several=several)
-        return replace(found, steps_done=self._steps.done, collection=step.realisation)

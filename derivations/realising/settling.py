@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
-from fromager.derivations.errors import BuildError
+from fromager.derivations.errors import BuildError, InputError
 from fromager.derivations.resolution.candidate import Metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
-    from packaging.specifiers import SpecifierSet
     from packaging.version import Version
 
     from fromager.derivations.resolution.candidate import Release
     from fromager.derivations.resolution.outcome import Pin, Resolved
     from fromager.derivations.resolution.request import GivenRequirement
+    from fromager.derivations.sources.project import StaticMetadata
 
 
 def way_to(wanted: Pin, resolution: Resolved, asked: Iterable[str]) -> tuple[str, ...]:
@@ -42,16 +42,29 @@ def asked_for(given: Iterable[GivenRequirement]) -> frozenset[str]:
     return frozenset(canonicalize_name(each.requirement.name) for each in given)
 
 
-def is_exact(specifiers: SpecifierSet) -> bool:
-    """Whether one version is demanded (PEP 440)."""
-    return any(
-        each.operator in ("==", "===") and not each.version.endswith(".*")
-        for each in specifiers
-    )
+def check_hashes(resolution: Resolved, promised: Container[str]) -> None:
+    """Refuse projects without a hash: what no hash names, anybody could replace.
+
+    Raises:
+        InputError: there is one.
+    """
+    for pin in resolution.pins:
+        if pin.name not in promised:
+            raise InputError(
+                f"{pin.name}=={pin.version} is needed, and no hash is given for it",
+                hint="Give hashes for everything that is needed, or for nothing",
+            )
 
 
 async def needs_nothing(name: str, version: Version, release: Release) -> Metadata:
     return Metadata()
+
+
+def static_needs(static: StaticMetadata) -> Metadata:
+    """What a source commits to, as resolution wants it."""
+    return Metadata.from_fields(
+        static.requires_dist, static.requires_python, static.provides_extra
+    )
 
 
 def same_needs(a: Metadata, b: Metadata) -> bool:

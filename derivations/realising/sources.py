@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from fromager.derivations.customisation.effects import NO_EFFECTS
 from fromager.derivations.derivation import decode
 from fromager.derivations.errors import SourceError
 from fromager.derivations.realising import instantiate
@@ -14,15 +15,21 @@ from fromager.derivations.realising.events import Noted
 from fromager.derivations.realising.outside import DOWNLOAD
 from fromager.derivations.realising.overriding import PREPARE, OverriddenSteps
 from fromager.derivations.realising.preparation import Preparation, Preparations
+from fromager.derivations.realising.said import SaidByFiles
 from fromager.derivations.realising.source_recipe import (
     prepare_source,
     prepare_tree,
     source_facts,
 )
 from fromager.derivations.realising.steps import Made, Step, Steps
-from fromager.derivations.sources.archive import DEFAULT_LIMITS, unpack_into
+from fromager.derivations.sources.archive import (
+    DEFAULT_LIMITS,
+    unpack_into,
+)
 from fromager.derivations.sources.direct import ArchiveSource, FolderSource
-from fromager.derivations.sources.project import static_metadata
+from fromager.derivations.sources.project import (
+    static_metadata,
+)
 from fromager.derivations.sources.sink import TreeSink
 from fromager.store import Directory, File
 
@@ -37,6 +44,7 @@ if TYPE_CHECKING:
     from fromager.derivations.index.client import IndexClient
     from fromager.derivations.plugins.use import Override
     from fromager.derivations.realising.checkouts import Checkouts
+    from fromager.derivations.realising.customised import Customised
     from fromager.derivations.realising.outside import OutsideWork
     from fromager.derivations.realising.overriding import Workshop
     from fromager.derivations.resolution.candidate import Release
@@ -44,14 +52,6 @@ if TYPE_CHECKING:
     from fromager.derivations.sources.members import Limits
     from fromager.derivations.sources.project import StaticMetadata
     from fromager.store import Digest, ObjectInfo, Transaction
-
-
-class Customised(Protocol):
-    """What says how single packages are made otherwise; `Customisation` does."""
-
-    def effects(self, name: str, version: Version) -> Effects:
-        """What is done otherwise for one version."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +80,12 @@ class Sources:
     """Where plugins are called in the sandbox; None where none are."""
     outside: OutsideWork | None = None
     """Calls plugins that fetch; None where none do."""
+    only_reads: bool = False
+    """Whether sources are mostly asked for what they say, and seldom built."""
 
     def __post_init__(self) -> None:
         self._fetches: dict[str, asyncio.Task[_Prepared]] = {}
+        self._first: dict[str, Version] = {}
 
     def effects(self, name: str, version: Version, release: Release) -> Effects:
         """What is done otherwise for a release, and where its project lies."""
@@ -266,12 +269,26 @@ class Sources:
     ) -> StaticMetadata | None:
         """What a release says of itself without being built, if it commits to it.
 
-        It is read from the prepared source, so that patches have their say.
+        Patches have their say. What a file without any says is remembered.
         """
         if release.prebuilt:
             return None
-        tree = await self.tree(name, version, release)
-        return self.static(tree, self.effects(name, version, release))
+        effects = self.effects(name, version, release)
+        if effects is not NO_EFFECTS or release.sha256 is None:
+            return self.static(await self.tree(name, version, release), effects)
+        said = SaidByFiles(self.steps.store, self.limits)
+        if known := said.recall(release.sha256):
+            return known.metadata
+        # Versions after the first are mostly passed over: they are not unpacked.
+        if self._first.setdefault(name, version) == version and not self.only_reads:
+            found = self.static(await self.tree(name, version, release), effects)
+        else:
+            place = self.steps.store.place((await self.archive(release)).output)
+            found = await self.steps.in_thread(
+                lambda: said.read(place, release.filename)
+            )
+        said.remember(release.sha256, found)
+        return found
 
     def static(self, tree: Step, effects: Effects) -> StaticMetadata | None:
         """What a source tree says of itself, if it commits to it."""

@@ -88,7 +88,15 @@ class Substitutes(Protocol):
         ...
 
 
-class Postponed(Exception):
+class Undone(Exception):
+    """A step was not done, which is no failure."""
+
+
+class NotTold(Undone):
+    """A backend has no hook that tells what was asked for."""
+
+
+class Postponed(Undone):
     """A step cannot be done yet: it found out that it needs something more."""
 
     def __init__(self, answer: tuple[str, ...]) -> None:
@@ -193,7 +201,7 @@ class Steps:
             )
         try:
             return await asyncio.shield(self._tasks[key])
-        except Postponed:
+        except Undone:
             # It may be asked for again, once what it needs is known to be there.
             self._tasks.pop(key, None)
             raise
@@ -246,7 +254,7 @@ class Steps:
                     realisation = self.claim(
                         transaction, resolved, inputs, made, started
                     )
-            except (Postponed, Stopped):
+            except (Undone, Stopped):
                 raise
             except Exception as error:
                 self.report(StepFailed(kind, subject, str(error)))

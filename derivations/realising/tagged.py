@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fromager.derivations.errors import SourceError
@@ -12,10 +13,11 @@ from fromager.derivations.sources.tag_rules import Tag, TagProvider
 from fromager.derivations.sources.versions_of_tags import version_variables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from packaging.version import Version
 
+    from fromager.derivations.realising.knowledge import AskReleases
     from fromager.derivations.realising.steps import Steps
     from fromager.derivations.sources.opening import Repositories
     from fromager.derivations.sources.tag_rules import TagRule
@@ -28,6 +30,17 @@ class TaggedProjects:
     steps: Steps
     repositories: Repositories | None
     """None where none can be asked."""
+
+    def asked_by(
+        self, rule_of: Callable[[str], TagRule | None]
+    ) -> Callable[[str], AskReleases | None]:
+        """What tells the releases of a project, where there is a rule for it."""
+
+        def asked(project: str) -> AskReleases | None:
+            rule = rule_of(project)
+            return None if rule is None else partial(self.releases, project, rule)
+
+        return asked
 
     async def releases(self, project: str, rule: TagRule) -> ProjectReleases:
         """The versions of a project, by its normalised name."""

@@ -64,6 +64,8 @@ class ProjectReleases:
     """Where it is taken from, and who said so, if not from an index."""
     undated: bool = False
     """Whether its files may be used where a cut-off counts, but no time is known."""
+    index: str | None = None
+    """The index that has it, if others come after that one, which are not asked."""
     quarantined: str | None = None
     """Why the index holds it back (PEP 792), empty where it does not say; None: it
     does not."""

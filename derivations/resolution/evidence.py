@@ -47,6 +47,17 @@ class Evidence:
         return {name: list(by_text.values()) for name, by_text in found.items()}
 
     @cached_property
+    def _owners(self) -> dict[str, set[str]]:
+        """Who requires something of each project; the request has no name."""
+        found: dict[str, set[str]] = {}
+        for fact in self.facts:
+            if isinstance(fact, Needed):
+                found.setdefault(fact.demand.name, set()).add(fact.name)
+            elif isinstance(fact, (Given, Constrained)):
+                found.setdefault(fact.demand.name, set()).add("")
+        return found
+
+    @cached_property
     def unknown(self) -> list[str]:
         """The projects that no index has."""
         return [name for name in self.demands if self.search.known(name) is None]
@@ -54,7 +65,8 @@ class Evidence:
     @cached_property
     def deadlocks(self) -> list[Deadlock]:
         """Where no version is left: for one requirement, or else for all together."""
-        found = []
+        found: list[Deadlock] = []
+        among_alternatives: list[Deadlock] = []
         for name, demands in self.demands.items():
             if self.search.known(name) is None:
                 continue
@@ -64,8 +76,11 @@ class Evidence:
             if own:
                 found += [self._deadlock(name, [demand]) for demand in own]
             elif not self.search.choices(name, demands):
-                found.append(self._deadlock(name, demands))
-        return found
+                # What versions of one project require is never required together.
+                is_joint = len(self._owners[name]) > 1
+                place = found if is_joint else among_alternatives
+                place.append(self._deadlock(name, demands))
+        return found or among_alternatives
 
     @cached_property
     def newer(self) -> dict[str, tuple[Refusal, ...]]:
@@ -74,7 +89,10 @@ class Evidence:
         stuck = {deadlock.name for deadlock in self.deadlocks}
         for name, demands in self.demands.items():
             if name not in stuck and name not in self.unknown:
-                newest = max(self.versions(name, self.search.choices(name, demands)))
+                left = self.versions(name, self.search.choices(name, demands))
+                if not left:
+                    continue
+                newest = max(left)
                 found[name] = tuple(
                     refusal
                     for refusal in self._refusals(name, demands)
@@ -91,6 +109,11 @@ class Evidence:
         """Why its index holds a project back; None if it does not."""
         catalogue = self.search.known(name)
         return None if catalogue is None else catalogue.project.quarantined
+
+    def index(self, name: str) -> str | None:
+        """The index that has a project, if others come after that one."""
+        catalogue = self.search.known(name)
+        return None if catalogue is None else catalogue.project.index
 
     def existing(self, name: str) -> list[Version]:
         """All versions of a project, usable or not, newest first."""

@@ -150,6 +150,9 @@ def _fate(evidence: Evidence, deadlock: Deadlock) -> Iterator[str]:
         exist = listed([*newest, f"{older} older"] if older else newest)
         fits = listed(texts) if len(texts) <= _MOST_ALIKE else "all of that"
         yield f"no {other}version of {name} fits {fits}; {there_are} {exist}"
+        index = evidence.index(name)
+        if index is not None:
+            yield f"{name} is taken from {index}, the first index that has it"
     elif not deadlock.refusals:
         yield f"no version of {name} can be used"
 

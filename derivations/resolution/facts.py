@@ -52,4 +52,12 @@ class Uncalled:
     index: int
 
 
-Fact: TypeAlias = Given | Constrained | Needed | Unusable | Uncalled
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A release is passed over for now, since its metadata is missing."""
+
+    name: str
+    index: int
+
+
+Fact: TypeAlias = Given | Constrained | Needed | Unusable | Uncalled | Unknown

@@ -44,6 +44,9 @@ def remedy(evidence: Evidence) -> str | None:
         if isinstance(fact, Unusable):
             [version] = evidence.versions(fact.name, 1 << fact.index)
             return _for_refusal(fact.name, version, fact.kind, fact.detail)
+    for deadlock in evidence.deadlocks:
+        if len(deadlock.demands) == 1 and not deadlock.refusals:
+            return f"Use an index that has {deadlock.demands[0]}"
     if len(given) > 1:
         return f"Resolve {listed(d.name for d in given)} apart from each other"
     if any(demand.extras for demand in given):
@@ -69,7 +72,10 @@ def _for_refusal(name: str, version: Version, kind: RefusalKind, detail: str) ->
         case RefusalKind.PYTHON:
             return f"Use Python {detail}, or require another version of {name}"
         case RefusalKind.WHEEL_ONLY:
-            return f"Require a version of {name} that has a source distribution"
+            return (
+                f"Take {name} as a prebuilt wheel, or require a version of it that has a "
+                "source distribution"
+            )
         case RefusalKind.TOO_NEW:
             return f"Use a later cut-off date, or one of its own for {name}"
         case RefusalKind.TOO_YOUNG:

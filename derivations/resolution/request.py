@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -49,5 +49,17 @@ class Request:
     """Files uploaded later are refused, and those whose time is unknown."""
     hashes: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """By project, the sha256 of the only files that may be used."""
-    preferences: Mapping[str, Version] = field(default_factory=dict)
-    """By project, the version to try before newer ones."""
+    preferences: Mapping[str, tuple[Version, ...]] = field(default_factory=dict)
+    """By project, the versions to try before newer ones, in order."""
+
+    def preferring(
+        self, *preferences: Mapping[str, Version | tuple[Version, ...]]
+    ) -> Request:
+        """The request with other preferences, the first before the rest and its own."""
+        found: dict[str, tuple[Version, ...]] = {}
+        for each in (*preferences, self.preferences):
+            for name, versions in each.items():
+                more = versions if isinstance(versions, tuple) else (versions,)
+                known = found.get(name, ())
+                found[name] = (*known, *(v for v in more if v not in known))
+        return replace(self, preferences=found)

@@ -74,7 +74,8 @@ class Resolver:
                     released[name] = released.get(name, 0) | versions
             else:
                 return (
-                    _missing_of(chosen, search, knowledge)
+                    (_missing(search) if search.passed_over else None)
+                    or _missing_of(chosen, search, knowledge)
                     or _missing(search)
                     or _resolved(chosen, search, knowledge, environment)
                 )

@@ -8,6 +8,7 @@ finds as much of what is missing as it can.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +18,7 @@ from fromager.derivations.resolution.facts import (
     Given,
     Needed,
     Uncalled,
+    Unknown,
     Unusable,
 )
 from fromager.derivations.resolution.given import constraints_of, roots_of
@@ -38,6 +40,8 @@ INACTIVE: Final = 2
 
 _OFTEN: Final = 5
 """Projects with more conflicts than this are decided before others."""
+_AT_ONCE: Final = 32
+"""Releases that are asked for at once where many did not fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,8 @@ class Search:
         self._owners: dict[str, str] = {}
         self._demands: dict[str, dict[str, Demand]] = {}
         self._expanded: dict[tuple[str, int, str | None], tuple[Demand, ...]] = {}
+        self.passed_over: set[tuple[str, Version]] = set()
+        """Releases that it went on without, as nothing is known of them."""
         self.missing_projects: set[str] = set()
         self.missing_metadata: set[tuple[str, Version]] = set()
 
@@ -106,8 +112,29 @@ class Search:
                 self.solver.decide(undecided, self._best(undecided))
                 continue
             chosen = self._chosen()
-            if not self._object(chosen):
+            if not self._object(chosen) and not self._look_further():
                 return chosen
+
+    def _look_further(self) -> bool:
+        """Whether to search on without the releases of which nothing is known.
+
+        Where many versions did not fit, the next will hardly do. As long as something
+        is missing there is no answer, so that what else may be missing is found as
+        well, and all of it is asked for at once.
+        """
+        tried = Counter(name for name, _, extra in self._expanded if extra is None)
+        tried.subtract(name for name, _ in self.missing_metadata)
+        most = max(tried.values(), default=0)
+        if most < _OFTEN or len(self.missing_metadata) > min(most, _AT_ONCE):
+            return False
+        new = self.missing_metadata - self.passed_over
+        for name, version in sorted(new):
+            catalogue = self.known(name)
+            assert catalogue is not None
+            bit = catalogue.bit(version)
+            self.solver.add_nogood({name: bit}, Unknown(name, bit.bit_length() - 1))
+        self.passed_over |= new
+        return bool(new)
 
     def contested(self) -> dict[str, int]:
         """Versions that one requirement withholds, and that with others it would not."""
@@ -261,9 +288,10 @@ class Search:
         """The version to try: the preferred, the newest, the newest of the withheld."""
         domain = self.solver.domains[name]
         catalogue = self.known(name)
-        preferred = self._preferences.get(name)
-        if catalogue is not None and preferred is not None:
-            domain = catalogue.bit(preferred) & domain or domain
+        if catalogue is not None:
+            for version in self._preferences.get(name, ()):
+                if catalogue.bit(version) & domain:
+                    return catalogue.bit(version)
         domain = domain & ~self._released.get(name, 0) or domain
         return domain & -domain
 

@@ -16,7 +16,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from fromager.derivations.core_metadata import parse_headers
+from fromager.derivations.core_metadata import Headers, parse_headers
 from fromager.derivations.errors import SourceError
 
 LEGACY_BACKEND: Final = "setuptools.build_meta:__legacy__"
@@ -124,14 +124,17 @@ def static_metadata(
     """Metadata that the source commits to, or None if a build has to be asked.
 
     PKG-INFO counts from Metadata-Version 2.2 on, with none of the fields Dynamic; else
-    the `project` table, with none of them in `dynamic`.
+    the `project` table, with none of them in `dynamic` but a version that PKG-INFO has.
 
     Raises:
         InvalidProject: a pyproject.toml that is needed and is no TOML.
     """
-    found = _from_pkg_info(pkg_info) if pkg_info is not None else None
+    headers = None if pkg_info is None else parse_headers(pkg_info)
+    found = None if headers is None else _from_pkg_info(headers)
     if found is None and pyproject is not None:
-        found = _from_project(_parse(pyproject).get("project"))
+        # A version in PKG-INFO is never dynamic, wherever the project takes it from.
+        version = None if headers is None else headers.first("Version")
+        found = _from_project(_parse(pyproject).get("project"), version)
     return found
 
 
@@ -160,8 +163,7 @@ def identity(
     return project["name"], Version(text)
 
 
-def _from_pkg_info(content: bytes) -> StaticMetadata | None:
-    headers = parse_headers(content)
+def _from_pkg_info(headers: Headers) -> StaticMetadata | None:
     name, version = headers.first("Name"), headers.first("Version")
     if not name or not version or not _valid(version):
         return None
@@ -185,16 +187,19 @@ def _at_least_2_2(text: str | None) -> bool:
     return (int(major), int(minor)) >= (2, 2)
 
 
-def _from_project(project: object) -> StaticMetadata | None:
+def _from_project(project: object, stated: str | None) -> StaticMetadata | None:
     if not isinstance(project, Mapping):
         return None
-    name, version = project.get("name"), project.get("version")
+    name, version = project.get("name"), project.get("version", stated)
     if not isinstance(name, str) or not isinstance(version, str):
         return None
     dynamic = project.get("dynamic", [])
-    if not isinstance(dynamic, list) or _PROJECT_NEEDED.intersection(
-        field for field in dynamic if isinstance(field, str)
-    ):
+    if not isinstance(dynamic, list):
+        return None
+    unknown = {field for field in dynamic if isinstance(field, str)}
+    if stated is not None:
+        unknown.discard("version")
+    if _PROJECT_NEEDED & unknown:
         return None
     if not _valid(version):
         return None

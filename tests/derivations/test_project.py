@@ -196,3 +196,19 @@ def test_headers_end_at_the_first_empty_line_whatever_ends_the_lines() -> None:
     assert headers.all("a") == ("1",)
     assert headers.first("B") == "2 more"
     assert headers.first("C") is None
+
+
+def test_a_version_that_only_pkg_info_has_leaves_the_rest_static() -> None:
+    pyproject = b"""
+    [project]
+    name = "demo"
+    dynamic = ["version"]
+    dependencies = ["other>=1"]
+    """
+    pkg_info = b"Metadata-Version: 2.1\nName: demo\nVersion: 1.5\n"
+
+    found = static_metadata(pkg_info, pyproject)
+
+    assert found is not None
+    assert (found.version, found.requires_dist) == ("1.5", ("other>=1",))
+    assert static_metadata(None, pyproject) is None

@@ -14,6 +14,7 @@ from support.scenarios import SCENARIOS, load_scenario, read_scenario
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fromager.derivations.resolution.candidate import Metadata, ProjectReleases
     from fromager.derivations.resolution.outcome import Outcome
     from support.scenarios import Scenario
 
@@ -137,3 +138,31 @@ def described(outcome: Outcome) -> dict[str, Any]:
             return {"refused": message.splitlines(), "hint": hint}
         case Missing(projects, metadata):
             return {"missing": [*sorted(projects), *sorted(metadata)]}
+
+
+def test_where_many_versions_do_not_fit_several_are_asked_for_at_once() -> None:
+    names, count = ("deep", "middle", "base"), 50
+    scenario = read(
+        {
+            name: {
+                str(n): {"requires": [f"{needed}=={n}"] if needed else []}
+                for n in range(1, count + 1)
+            }
+            for name, needed in zip(names, (*names[1:], ""), strict=True)
+        },
+        ["deep", "base<2"],
+    )
+    projects: dict[str, ProjectReleases | None] = {}
+    metadata: dict[tuple[str, Version], Metadata] = {}
+    rounds = 0
+
+    outcome = resolve(scenario.request, Knowledge(projects, metadata))
+    while isinstance(outcome, Missing):
+        rounds += 1
+        projects |= {n: scenario.knowledge.projects[n] for n in outcome.projects}
+        metadata |= {key: scenario.knowledge.metadata[key] for key in outcome.metadata}
+        outcome = resolve(scenario.request, Knowledge(projects, metadata))
+
+    assert described(outcome) == {"pins": dict.fromkeys(names[::-1], "1")}
+    assert rounds < count / 2
+    assert len(metadata) <= 2 * count + 1

@@ -172,7 +172,7 @@ def test_metadata_of_files_that_are_refused_is_never_asked_for(
 def test_a_preference_never_decides_whether_there_is_an_answer(
     instance: Scenario, name: str, version: str
 ) -> None:
-    preferring = replace(instance.request, preferences={name: Version(version)})
+    preferring = replace(instance.request, preferences={name: (Version(version),)})
 
     outcome = resolve(preferring, instance.knowledge)
 

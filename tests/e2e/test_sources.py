@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import io
+import re
 import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
-from packaging.requirements import Requirement
 
-from fromager.cli.wiring import Wiring
-from fromager.derivations import (
-    GivenRequirement,
-    Realiser,
-    RealiseRequest,
-    Steps,
-    StopSignal,
-    Target,
-)
-from fromager.derivations.sources.tag_rules import TagProvider, TagRule
 from support.index import LocalIndex, local_index
 from support.projects import scm_members, sdist
 from support.projects import sdist_members as members
@@ -392,43 +382,65 @@ def test_tags_are_versions_where_a_rule_says_so(
     repository.commit({"ruled/__init__.py": "VALUE = 2\n"}, tag="rel-2.0")
     repository.commit({}, tag="other-9.0")
     offer("ruleuser", dependencies=["ruled<2"])
-    rule = TagRule(TagProvider.GIT, repository.url, tag="rel-{version}")
-
-    newest = realise_with_rule(place, "ruled", ("ruled", rule))
-    older = realise_with_rule(place, "ruleuser", ("ruled", rule))
-
-    assert newest == ["ruled==2.0"]
-    assert older == ["ruled==1.0", "ruleuser==1.0"]
-    assert index.count("/simple/ruled/") == 0
-
-
-def realise_with_rule(place: Place, text: str, rule: tuple[str, TagRule]) -> list[str]:
-    """What is built for a request that no command line can say yet."""
-    flags = {"store": str(place.store), "index": (place.index,)}
-    wiring = Wiring(flags, place.environ | {"HOME": str(place.folder)}, place.folder)
-    request = RealiseRequest(
-        (GivenRequirement(Requirement(text), "here"),), tag_rules=(rule,)
+    (place.folder / "fromager.toml").write_text(
+        "[package.ruled.tags]\n"
+        f'provider = "git"\nproject = "{repository.url}"\ntag = "rel-{{version}}"\n'
     )
-    stop = StopSignal()
-    with wiring.open_store(create=False) as store:
-        interpreter = wiring.interpreter(store)
-        sandbox = wiring.sandbox()
-        base = wiring.base(store, interpreter, thorough=True)
-        network = wiring.network(store, stop)
-        client = network.client(refresh=False)
-        realiser = Realiser(
-            client,
-            interpreter,
-            lambda: Target(interpreter, base, sandbox),
-            wiring.policy(request, False),
-            wiring.customisation(interpreter),
-            wiring.limits,
-            repositories=network.repositories(client, request),
-        )
-        steps = Steps(store, lambda event: None, 1, sandbox.level, stop=stop)
-        realised, _ = realiser.realise(request, steps)
-    stop.close()
-    return [wheel.subject for wheel in realised.wheels]
+
+    newest = place.realise("ruled")
+    older = place.realise("ruleuser")
+
+    assert [row["version"] for row in newest.json["wheels"]] == ["2.0"]
+    assert older.wheel("ruled")["version"] == "1.0"
+    assert index.count("/simple/ruled/") == 0
+    assert place.run("lock", "ruled").code == 0
+    repository.commit({"ruled/__init__.py": "VALUE = 3\n"}, tag="rel-3.0")
+    assert place.realise("ruled").wheel("ruled")["version"] == "3.0"
+    locked = place.realise("--lock", "pylock.toml")
+    assert locked.wheel("ruled")["key"] == newest.wheel("ruled")["key"]
+
+
+def test_a_version_that_only_a_later_index_has_is_explained(
+    place: Place, offer: Offer, index: LocalIndex
+) -> None:
+    offer("hidden", "9.0")
+    with local_index(dict([sdist("hidden", "1.0")])) as own:
+        words = ("--index", own.url, "--index", index.url, "realise", "hidden>1")
+        outcome = place.run(*words)
+
+    said = rf"hidden is taken from {re.escape(own.url)}, the first index that has it"
+    check_error(outcome, 4, "no version of hidden fits >1; there is 1.0", said)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ('{ provider = "git" }', r"fromager\.toml:1: tags: 'project' is missing"),
+        ('{ provider = "gi", project = "a/b" }', "unknown provider 'gi'"),
+        ('{ provider = "git", project = "a/b" }', "no address of a git repository"),
+        (
+            '{ provider = "git", project = "https://me:secret@host.example/a" }',
+            "credentials do not belong into settings",
+        ),
+        (
+            '{ provider = "github", project = "a/b", tag = "v1" }',
+            r"must hold \{version\} once",
+        ),
+        (
+            '{ provider = "gitlab", project = "a/b", pattern = "v" }',
+            "must have one group",
+        ),
+    ],
+)
+def test_a_rule_for_tags_that_cannot_be_used_is_refused(
+    place: Place, setting: str, said: str
+) -> None:
+    (place.folder / "fromager.toml").write_text(f"package.ruled.tags = {setting}\n")
+
+    outcome = place.run("realise", "ruled")
+
+    check_error(outcome, 2, said)
+    assert "secret" not in outcome.err
 
 
 def test_what_was_built_from_a_place_is_built_again_and_compared(place: Place) -> None:

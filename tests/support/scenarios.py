@@ -155,7 +155,9 @@ def read_request(content: dict[str, Any]) -> Request:
             },
         ),
         hashes={k: frozenset(v) for k, v in content.get("hashes", {}).items()},
-        preferences={k: Version(v) for k, v in content.get("preferences", {}).items()},
+        preferences={
+            k: (Version(v),) for k, v in content.get("preferences", {}).items()
+        },
     )
 
 

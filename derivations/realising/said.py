@@ -1,0 +1,55 @@
+"""What files say of themselves, remembered by their hashes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from fromager.derivations.sources.archive import metadata_files
+from fromager.derivations.sources.project import StaticMetadata, static_metadata
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fromager.derivations.sources.members import Limits
+    from fromager.store import LocalStore
+
+_NAMESPACE: Final = "static-metadata/1"
+"""The number is that of the reading."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a file was found to say."""
+
+    metadata: StaticMetadata | None
+    """None: its backend must be asked."""
+
+
+@dataclass(frozen=True)
+class SaidByFiles:
+    """Reads source archives that are taken as they are, and remembers what they say."""
+
+    store: LocalStore
+    limits: Limits
+
+    def recall(self, sha256: str) -> Said | None:
+        """What a file says; None if it was not read yet."""
+        known = self.store.recall(_NAMESPACE, sha256)
+        return None if known is None else Said(StaticMetadata.load(json.loads(known)))
+
+    def remember(self, sha256: str, found: StaticMetadata | None) -> None:
+        """Keep what a file says."""
+        value = None if found is None else found.dump()
+        self.store.remember(_NAMESPACE, sha256, json.dumps(value).encode())
+
+    def read(self, folder: Path, filename: str) -> StaticMetadata | None:
+        """What the archive in a folder says, nothing unpacked.
+
+        Raises:
+            UnsafeArchive: it is broken, or a bomb.
+        """
+        return static_metadata(
+            *metadata_files(folder / filename, filename, self.limits)
+        )
