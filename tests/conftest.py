@@ -52,6 +52,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--network", action="store_true", help="run tests that need the package index"
     )
+    parser.addoption(
+        "--long", action="store_true", help="run tests that compile for an hour or so"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -67,12 +70,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    if config.getoption("--network"):
-        return
-    skip = pytest.mark.skip(reason="needs the package index: --network")
-    for item in items:
-        if item.get_closest_marker("network"):
-            item.add_marker(skip)
+    reasons = {"network": "needs the package index", "long": "compiles for an hour"}
+    for mark, reason in reasons.items():
+        if config.getoption(f"--{mark}"):
+            continue
+        skip = pytest.mark.skip(reason=f"{reason}: --{mark}")
+        for item in items:
+            if item.get_closest_marker(mark):
+                item.add_marker(skip)
 
 
 @pytest.fixture(autouse=True)

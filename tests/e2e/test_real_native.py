@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = pytest.mark.network
+needs_rust = pytest.mark.skipif(real_rust() is None, reason="there is no Rust here")
 
 HOURS: Final = 3 * 3600.0
 """What the longest of these may take on a slow machine: CMake and LLVM-sized builds."""
@@ -74,7 +75,16 @@ def imports(place: Place, outcome: Outcome, *modules: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.skipif(real_rust() is None, reason="there is no Rust here")
+@needs_rust
+def test_a_package_that_compiles_rust_is_built_and_works(place: Place) -> None:
+    outcome = built(place, "bcrypt==5.0.0")
+
+    imports(place, outcome, "bcrypt")
+    assert any(each.startswith("setuptools-rust==") for each in outcome.built)
+
+
+@pytest.mark.long
+@needs_rust
 def test_packages_that_compile_rust_are_built_with_all_their_tools(
     place: Place,
 ) -> None:
@@ -90,6 +100,7 @@ def test_packages_that_compile_rust_are_built_with_all_their_tools(
     check_store(place)
 
 
+@pytest.mark.long
 def test_numpy_is_built_with_its_chain(place: Place) -> None:
     wanted = ("numpy==2.5.5", "meson-python==0.22.1", "pybind11==3.1.0")
 
@@ -101,5 +112,6 @@ def test_numpy_is_built_with_its_chain(place: Place) -> None:
     }
 
 
+@pytest.mark.long
 def test_cmake_is_built_without_another_cmake(place: Place) -> None:
     built(place, "cmake==4.4.4", "scikit-build-core==1.1.2")
