@@ -4,6 +4,7 @@ The rules are in `support/source_rules.py`; here is what they are applied to, an
 planted breach of each, so that a rule that can no longer fail is noticed.
 """
 
+import ast
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -212,6 +213,22 @@ def test_every_public_name_can_be_had(layer: str) -> None:
     assert len(names) == len(set(names))
 
 
+@pytest.mark.parametrize("layer", ["store", "derivations"])
+def test_types_of_public_names_are_those_of_their_modules(layer: str) -> None:
+    package = import_module(f"fromager.{layer}")
+    stub = ast.parse((ROOT / layer / "__init__.pyi").read_text())
+
+    declared = {
+        name.asname: node.module
+        for node in stub.body
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+    }
+
+    homes = {name: f"{package.__name__}.{at}" for name, at in package._MODULE.items()}
+    assert declared == homes
+
+
 @pytest.mark.parametrize("layer", rules.LAYERS)
 def test_folders_declare_their_types(layer: str) -> None:
     assert (ROOT / layer / "py.typed").is_file()
@@ -247,7 +264,7 @@ def test_a_private_import_is_found(tmp_path: Path, line: str) -> None:
     modules = plant(
         tmp_path,
         {
-            "store/__init__.py": '__all__ = ["Digest"]',
+            "store/__init__.py": '_HOME = {"digest": "Digest"}',
             "store/digest.py": "",
             "derivations/fine.py": "from fromager.store import Digest",
             "derivations/bad.py": line,

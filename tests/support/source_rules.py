@@ -68,7 +68,7 @@ def upward_imports(modules: Sequence[Module]) -> list[str]:
 
 
 def private_imports(modules: Sequence[Module]) -> list[str]:
-    """Imports across folders of anything but a name in the other's `__all__`."""
+    """Imports across folders of anything but a name that the other does not list."""
     public = {
         f"fromager.{layer}": _public_names(module)
         for layer in LAYERS
@@ -215,8 +215,9 @@ def _module_name(relative: Path) -> str:
 def _public_names(package: Module) -> set[str]:
     for node in package.tree.body:
         match node:
-            case ast.Assign(targets=[ast.Name("__all__")], value=value):
-                return set(ast.literal_eval(value))
+            case ast.Assign(targets=[ast.Name("_HOME")], value=value):
+                homes = ast.literal_eval(value)
+                return {name for names in homes.values() for name in names.split()}
     return set()
 
 
