@@ -16,8 +16,8 @@ from fromager.cli.locks import (
     recorded_limits,
     write_whole,
 )
-from fromager.cli.policies import policy_options
 from fromager.cli.realiser import Means
+from fromager.cli.request_options import build_options, requirement_options
 from fromager.cli.wiring import Wiring, wire
 
 if TYPE_CHECKING:
@@ -31,44 +31,7 @@ STDOUT: Final = "-"
 
 @click.command("lock", short_help="Pin versions and what builds them, in a file.")
 @click.argument("requirements", nargs=-1, metavar="REQUIREMENT...")
-@click.option(
-    "-r",
-    "--requirement",
-    "files",
-    multiple=True,
-    metavar="FILE",
-    help="Lock what a requirements file names; may be repeated.",
-)
-@click.option(
-    "-c",
-    "--constraint",
-    "constraints",
-    multiple=True,
-    metavar="FILE",
-    help="Narrow versions as a constraints file says; may be repeated.",
-)
-@click.option(
-    "-b",
-    "--build-constraint",
-    "build_constraints",
-    multiple=True,
-    metavar="FILE",
-    help="Narrow the versions of build requirements; may be repeated.",
-)
-@click.option(
-    "--extra",
-    "extras",
-    multiple=True,
-    metavar="NAME",
-    help="With -r pyproject.toml, an extra of the project too; may be repeated.",
-)
-@click.option(
-    "--group",
-    "groups",
-    multiple=True,
-    metavar="[FILE:]NAME",
-    help="Lock a dependency group of pyproject.toml; may be repeated.",
-)
+@requirement_options("Lock")
 @click.option(
     "-o",
     "--output",
@@ -96,30 +59,7 @@ STDOUT: Final = "-"
     metavar="EXE",
     help="Lock for this interpreter; repeat it to lock for several.",
 )
-@click.option("--pre", is_flag=True, help="Allow pre-releases.")
-@click.option("--jobs", type=int, metavar="N", help="Builds that run at once.")
-@click.option("--cores", type=int, metavar="N", help="Cores that each build may use.")
-@click.option("--timeout", type=int, metavar="SECONDS", help="Time for one build.")
-@click.option(
-    "--variant",
-    metavar="NAME",
-    help="Lock this variant, with its settings and patches.",
-)
-@click.option("--overrides", metavar="FOLDER", help="Settings and patches of packages.")
-@click.option("--patches", metavar="FOLDER", help="Patches, by <name>-<version>.")
-@click.option(
-    "--only-from-source",
-    is_flag=True,
-    default=None,
-    help="Refuse prebuilt wheels, and list them.",
-)
-@click.option(
-    "--sandbox",
-    metavar="LEVEL",
-    help="full, or none: no isolation; another key, never used in place of full.",
-)
-@policy_options
-@click.option("--refresh", is_flag=True, help="Ask the indexes anew.")
+@build_options("Lock")
 @click.pass_obj
 def command(
     flags: Mapping[str, object],

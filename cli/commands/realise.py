@@ -13,8 +13,8 @@ from fromager.cli.exit_codes import ExitCode
 from fromager.cli.failures import exit_code, show
 from fromager.cli.interruption import stopping
 from fromager.cli.locks import locked_by
-from fromager.cli.policies import policy_options
 from fromager.cli.realiser import Means
+from fromager.cli.request_options import build_options, requirement_options
 from fromager.cli.wiring import Wiring, wire
 
 if TYPE_CHECKING:
@@ -26,46 +26,9 @@ if TYPE_CHECKING:
 
 @click.command("realise", short_help="Build requirements from source.")
 @click.argument("requirements", nargs=-1, metavar="REQUIREMENT...")
-@click.option(
-    "-r",
-    "--requirement",
-    "files",
-    multiple=True,
-    metavar="FILE",
-    help="Build what a requirements file names; may be repeated.",
-)
-@click.option(
-    "-c",
-    "--constraint",
-    "constraints",
-    multiple=True,
-    metavar="FILE",
-    help="Narrow versions as a constraints file says; may be repeated.",
-)
-@click.option(
-    "-b",
-    "--build-constraint",
-    "build_constraints",
-    multiple=True,
-    metavar="FILE",
-    help="Narrow the versions of build requirements; may be repeated.",
-)
+@requirement_options("Build")
 @click.option(
     "--python", metavar="EXE", help="Build for this interpreter (3.9 to 3.14)."
-)
-@click.option(
-    "--extra",
-    "extras",
-    multiple=True,
-    metavar="NAME",
-    help="With -r pyproject.toml, an extra of the project too; may be repeated.",
-)
-@click.option(
-    "--group",
-    "groups",
-    multiple=True,
-    metavar="[FILE:]NAME",
-    help="Build a dependency group of pyproject.toml; may be repeated.",
 )
 @click.option(
     "--lock",
@@ -74,7 +37,6 @@ if TYPE_CHECKING:
     help="Build exactly what a lock says; no index is asked.",
 )
 @click.option("--no-deps", is_flag=True, help="Build only what is named.")
-@click.option("--pre", is_flag=True, help="Allow pre-releases.")
 @click.option(
     "--collection/--no-collection",
     "collection",
@@ -97,30 +59,8 @@ if TYPE_CHECKING:
     "--root", metavar="NAME", help="Keep the whole set: a generation of root NAME."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-@click.option("--jobs", type=int, metavar="N", help="Builds that run at once.")
-@click.option("--cores", type=int, metavar="N", help="Cores that each build may use.")
-@click.option("--timeout", type=int, metavar="SECONDS", help="Time for one build.")
 @click.option("--keep-going", is_flag=True, help="Build all that can be built.")
 @click.option("--keep-failed", is_flag=True, help="Keep the folders of failed builds.")
-@click.option(
-    "--variant",
-    metavar="NAME",
-    help="Build this variant, with its settings and patches.",
-)
-@click.option("--overrides", metavar="FOLDER", help="Settings and patches of packages.")
-@click.option("--patches", metavar="FOLDER", help="Patches, by <name>-<version>.")
-@click.option(
-    "--only-from-source",
-    is_flag=True,
-    default=None,
-    help="Refuse prebuilt wheels, and list them.",
-)
-@click.option(
-    "--sandbox",
-    metavar="LEVEL",
-    help="full, or none: no isolation; another key, never used in place of full.",
-)
-@policy_options
 @click.option(
     "--substituter",
     "substituters",
@@ -128,7 +68,7 @@ if TYPE_CHECKING:
     metavar="URL",
     help="Cache that is asked before something is built; may be repeated.",
 )
-@click.option("--refresh", is_flag=True, help="Ask the indexes anew.")
+@build_options("Build")
 @click.pass_obj
 def command(
     flags: Mapping[str, object],
