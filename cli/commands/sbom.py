@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fromager.cli.bills import bill_of
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.locks import write_whole
 from fromager.cli.sharing import Sharing
@@ -42,24 +43,15 @@ def command(
     It is the same, byte by byte, wherever the same was built: its time is that of the
     newest source.
     """
-    from importlib.metadata import version
-
-    from fromager.derivations import SbomForm, sbom_contents, sbom_of
-
     wiring = wire(flags)
     with wiring.open_store(create=False) as store:
-        sharing = Sharing(wiring)
-        named = sharing.find_wheels(store, targets)
-        wheels, steps = sharing.closure(store, named)
-        markers = wiring.interpreter(store).marker_environment
-        contents = sbom_contents(store, named, wheels, steps, markers)
-    bill = sbom_of(contents, SbomForm(form), version=version("fromager"))
+        named = Sharing(wiring).find_wheels(store, targets)
+        bill = bill_of(wiring, store, named, form)
     if output is None:
-        wiring.console.bytes(bill)
+        wiring.console.bytes(bill.content)
         return ExitCode.DONE
-    write_whole(wiring.folder / output, bill.decode("ascii"))
+    write_whole(wiring.folder / output, bill.content.decode("ascii"))
     wiring.console.note(
-        f"{output}: {len(contents.parts)} packages, {len(contents.tools)} more to build "
-        "them"
+        f"{output}: {bill.packages} packages, {bill.tools} more to build them"
     )
     return ExitCode.DONE

@@ -299,12 +299,16 @@ def test_a_collection_is_copied_out_and_installed_from_there(
 
     copied = fresh.run("export", "result", "copied")
     packed = fresh.run("export", "result", "packed.tar.gz", "--json")
-    linked = fresh.run("export", "result", "linked", "--link")
+    linked = fresh.run("export", "result", "linked", "--link", "--no-sbom")
+    bill = fresh.run("sbom", "result").out
     refused = fresh.run("export", "result", "copied")
     both = fresh.run("export", "result", "a.tar", "--link")
 
     assert copied.paths == [fresh.folder / "copied"]
     assert packed.json["bytes"] > 0
+    assert packed.json["sbom"] == str(fresh.folder / "packed.tar.gz.cdx.json")
+    assert (fresh.folder / "copied.cdx.json").read_text() == bill
+    assert not (fresh.folder / "linked.cdx.json").exists()
     assert linked.code in (0, 1), linked.err
     check_error(refused, 1, "something is there already")
     assert both.code == 2
