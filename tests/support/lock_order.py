@@ -89,7 +89,10 @@ class LockWatch:
 
     def _check(self, place: str, rank: Rank) -> None:
         for descriptor, (thread, held) in list(self._held.items()):
-            if thread != threading.get_ident() or not _is_locked(descriptor, held):
+            if thread != threading.get_ident():
+                continue
+            if not _is_locked(descriptor, held):
+                self._forget(descriptor, (thread, held))
                 continue
             # While that was looked at, another thread may have opened the same lock
             # under a number that this one has given back.
@@ -103,6 +106,11 @@ class LockWatch:
                 text = f"waits for {place} while it holds {held}"
                 self.breaches.append(text)
                 raise LockOrderError(text)
+
+    def _forget(self, descriptor: int, known: tuple[int, str]) -> None:
+        """Look no more at what was given up, unless its number is in use again."""
+        if self._held.get(descriptor) == known:
+            self._held.pop(descriptor, None)
 
 
 def _place(descriptor: int) -> str:
