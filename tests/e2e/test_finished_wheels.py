@@ -178,14 +178,14 @@ def test_a_finished_wheel_can_be_made_again(place: Place, offer: Offer) -> None:
 
 
 def test_a_wheel_that_has_such_a_file_is_refused(place: Place, offer: Offer) -> None:
-    offer("taken", files={"taken-1.0.dist-info/mine.txt": "x"})
-    settings(place, "[package.taken]\nwheel-files = { 'mine.txt' = 'y' }\n")
+    offer("occupied", files={"occupied-1.0.dist-info/mine.txt": "x"})
+    settings(place, "[package.occupied]\nwheel-files = { 'mine.txt' = 'y' }\n")
 
-    outcome = place.run("realise", "taken")
+    outcome = place.run("realise", "occupied")
 
-    check_error(outcome, 5, "already has a file taken-1.0.dist-info/mine.txt")
+    check_error(outcome, 5, "already has a file occupied-1.0.dist-info/mine.txt")
     with open_store(place.store) as store:
-        assert len(store.history("wheel", "taken==1.0")) == 1
+        assert len(store.history("wheel", "occupied==1.0")) == 1
 
 
 @pytest.mark.parametrize("text", ["changelog: [a]", "sbom: {maker: x}", "sbom: [a]"])

@@ -9,7 +9,8 @@ import pytest
 
 from fromager.derivations.customisation.schema import SETTINGS
 from fromager.derivations.customisation.setting import Covered
-from support.projects import sdist
+from support.projects import sdist, sdist_members
+from support.repositories import Repository
 from support.rust import fake_rust
 from support.wheels import WheelMaker
 
@@ -48,6 +49,8 @@ MUTATIONS: Final = {
     "ignore-platform": "true",
     "min-age": "0",
     "submodules": "['vendor']",
+    "tags": "{{ provider = 'git', project = '{repository}', tag = 'v{{version}}' }}",
+    "match-runtime": "{{ '*' = 'never' }}",
     "prebuilt": "true",
     "prebuilt-index": "'{index}'",
     "system-packages": "{{ commands = ['sh'] }}",
@@ -71,6 +74,7 @@ WITHOUT_EFFECT_ALONE: Final = {
     *("download-filename", "index", "prebuilt-index"),
     # They say which versions there are: the one that is chosen is the same.
     *("include-sdists", "include-wheels", "ignore-platform", "min-age"),
+    "match-runtime",
     # It is not taken from git.
     "submodules",
     # There is no SBOM, and no changelog.
@@ -89,12 +93,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> str:
+    made = Repository.make(tmp_path_factory.mktemp("repositories") / "mut_touched")
+    made.commit(sdist_members("mut_touched", requires=["mut-tool"]), tag="v1.0")
+    return made.url
+
+
 @pytest.mark.parametrize("name", sorted(MUTATIONS))
 def test_a_setting_changes_the_key_of_its_package_alone(
     place: Place,
     offer: Offer,
     index: LocalIndex,
     folder: Path,
+    repository: str,
     tmp_path: Path,
     name: str,
 ) -> None:
@@ -106,6 +118,7 @@ def test_a_setting_changes_the_key_of_its_package_alone(
         files=files,
         index=index.url,
         folder=folder,
+        repository=repository,
         sha256=hashlib.sha256(b"extra").hexdigest(),
     )
     (place.folder / "fromager.toml").write_text(
