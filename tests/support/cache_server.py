@@ -164,7 +164,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self._refuse()
                 return
             place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(body)
+            # Who reads meanwhile gets the old file or the new one.
+            draft = place.with_name(f".{place.name}")
+            draft.write_bytes(body)
+            draft.replace(place)
         self._answer(204 if seen is not None else 201, b"", {"ETag": _tag(body)})
 
     def _struck(self) -> Fault | None:
