@@ -124,9 +124,12 @@ class Wiring:
         self, store: LocalStore, interpreter: Interpreter, *, thorough: bool
     ) -> HostBase:
         """What of this machine is let into the sandbox."""
-        from fromager.derivations import host_platform
+        from fromager.derivations import host_platform, host_platform_apart
 
-        return host_platform(interpreter, store.cache("base"), store, thorough=thorough)
+        folder = store.cache("base")
+        if thorough:
+            return host_platform_apart(interpreter, folder, store)
+        return host_platform(interpreter, folder, store, thorough=False)
 
     def platform(self) -> Platform:
         """The fingerprint of what is let into the sandbox, every file looked at."""

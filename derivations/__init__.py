@@ -14,6 +14,7 @@ _HOME = {
     "plugins.entry_points": "COMMAND_GROUP EntryPoint find_entry_points",
     "plugins.plugins": "Plugins",
     "realising.annotated": "as_built",
+    "building.apart": "host_platform_apart",
     "building.bubblewrap": "Bubblewrap find_bubblewrap",
     "building.facts": "Facts NoFacts",
     "building.platform": "HostBase Platform host_platform known_platform",

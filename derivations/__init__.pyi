@@ -1,5 +1,8 @@
 """The types of the public names; `__init__.py` says where each is."""
 
+from fromager.derivations.building.apart import (
+    host_platform_apart as host_platform_apart,
+)
 from fromager.derivations.building.bubblewrap import Bubblewrap as Bubblewrap
 from fromager.derivations.building.bubblewrap import find_bubblewrap as find_bubblewrap
 from fromager.derivations.building.facts import Facts as Facts

@@ -68,6 +68,11 @@ class HostBase:
     """The folders of programs, as in `PATH`."""
 
 
+def is_remembered(interpreter: Interpreter, facts: Facts) -> bool:
+    """Whether anything was found out before with an interpreter; it may not hold."""
+    return facts.recall(_NAMESPACE, interpreter.executable) is not None
+
+
 def known_platform(
     interpreter: Interpreter,
     cache_folder: Path,

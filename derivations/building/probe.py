@@ -120,10 +120,14 @@ def _recall(facts: Facts, path: str, signature: list[int]) -> Interpreter | None
             return None
     except (ValueError, KeyError, TypeError):
         return None
-    for name in ("include", "libraries", "tags"):
-        values[name] = tuple(values[name])
-    values["markers"] = tuple((name, value) for name, value in values["markers"])
-    return Interpreter(**values)
+    return interpreter_of(values)
+
+
+def interpreter_of(values: Mapping[str, Any]) -> Interpreter:
+    """An interpreter from its fields, as JSON has them."""
+    lists = {name: tuple(values[name]) for name in ("include", "libraries", "tags")}
+    markers = tuple((name, value) for name, value in values["markers"])
+    return Interpreter(**{**values, **lists, "markers": markers})
 
 
 def _remember(

@@ -7,12 +7,17 @@ it at once, and the function is asked again, until it has an answer.
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
+
+from packaging.utils import canonicalize_name
 
 from fromager.derivations.errors import ResolutionError
 from fromager.derivations.index.releases import releases
 from fromager.derivations.realising.events import Noted, Resolved
+from fromager.derivations.realising.learning import SHORTEST_PAUSE, Learning
 from fromager.derivations.realising.preferences import NO_PREFERENCES
 from fromager.derivations.resolution.candidate import (
     Knowledge,
@@ -20,7 +25,7 @@ from fromager.derivations.resolution.candidate import (
     ProjectReleases,
     Release,
 )
-from fromager.derivations.resolution.cutoff import NO_CUTOFFS
+from fromager.derivations.resolution.cutoff import NO_CUTOFFS, exact_pins
 from fromager.derivations.resolution.outcome import Impossible, Missing
 from fromager.derivations.resolution.outcome import Resolved as Resolution
 from fromager.derivations.resolution.resolver import Resolver
@@ -28,12 +33,13 @@ from fromager.derivations.resolution.tools import ToolChoice, ToolChooser
 from fromager.store import blob_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from packaging.version import Version
 
     from fromager.derivations.index.client import IndexClient
     from fromager.derivations.index.page import ProjectPage
+    from fromager.derivations.realising.learning import Fact
     from fromager.derivations.realising.preferences import Preferences
     from fromager.derivations.realising.resolutions import AskMetadata
     from fromager.derivations.realising.steps import Steps
@@ -131,7 +137,9 @@ class KnowledgeBase:
             outcome = chooser.choose(wanted, apart)
             if isinstance(outcome, ToolChoice):
                 return outcome
-            await self._learn(outcome.projects, outcome.metadata, ask, self.metadata)
+            asking = self._asking(outcome, ask, self.metadata)
+            # All of it at once: what is chosen depends on each.
+            await asyncio.gather(*(learn() for learn in asking.values()))
 
     def check_source(
         self, subject: str, source: Digest, content: Digest | None
@@ -150,19 +158,29 @@ class KnowledgeBase:
         known: dict[tuple[str, Version], Metadata],
     ) -> Resolution:
         request = replace(request, cutoffs=self.cutoffs)
-        while True:
-            outcome = self._resolver.resolve(request, Knowledge(self._projects, known))
-            match outcome:
-                case Missing(projects, releases):
-                    await self._learn(projects, releases, ask, known)
-                case Impossible(message, hint):
-                    raise ResolutionError(message, hint=hint)
-                case Resolution(pins, warnings):
-                    for warning in warnings:
-                        self.steps.report(Noted(subject, warning))
-                    self._tell_yanked(outcome)
-                    self.steps.report(Resolved(subject, len(pins)))
-                    return outcome
+        learning = Learning(_certain(request))
+        try:
+            while True:
+                started = time.perf_counter()
+                knowledge = Knowledge(self._projects, known)
+                outcome = self._resolver.resolve(request, knowledge)
+                if not isinstance(outcome, Missing):
+                    return self._told(subject, outcome)
+                took = time.perf_counter() - started
+                await learning.learn(
+                    self._asking(outcome, ask, known), max(SHORTEST_PAUSE, 2 * took)
+                )
+        finally:
+            learning.give_up()
+
+    def _told(self, subject: str, outcome: Resolution | Impossible) -> Resolution:
+        if isinstance(outcome, Impossible):
+            raise ResolutionError(outcome.message, hint=outcome.hint)
+        for warning in outcome.warnings:
+            self.steps.report(Noted(subject, warning))
+        self._tell_yanked(outcome)
+        self.steps.report(Resolved(subject, len(outcome.pins)))
+        return outcome
 
     def _tell_yanked(self, resolution: Resolution) -> None:
         for pin in resolution.pins:
@@ -171,37 +189,46 @@ class KnowledgeBase:
                 text = f"used as asked for, though it was yanked{reason}"
                 self.steps.report(Noted(f"{pin.name}=={pin.version}", text))
 
-    async def _learn(
+    def _asking(
         self,
-        projects: frozenset[str],
-        wanted: frozenset[tuple[str, Version]],
+        missing: Missing,
         ask: AskMetadata,
         known: dict[tuple[str, Version], Metadata],
-    ) -> None:
+    ) -> dict[Fact, Callable[[], Awaitable[None]]]:
+        """How each thing that is missing is learnt, pages first."""
+
         async def learn(name: str, version: Version) -> None:
             found = await ask(name, version, self.release(name, version))
             known.setdefault((name, version), found)
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for name in sorted(projects):
-                    group.create_task(self._page(name))
-                for name, version in sorted(wanted):
-                    group.create_task(learn(name, version))
-        except ExceptionGroup as failed:
-            # The first is the reason why the others were stopped.
-            raise failed.exceptions[0] from failed.exceptions[0].__cause__
+        asking: dict[Fact, Callable[[], Awaitable[None]]] = {
+            (name, None): partial(self._page, name) for name in sorted(missing.projects)
+        }
+        return asking | {
+            item: partial(learn, *item) for item in sorted(missing.metadata)
+        }
+
+    async def look_up(
+        self, names: Iterable[str]
+    ) -> Callable[[str, Version], Release | None]:
+        """Find releases of some projects; None for what is not there, or no sdist."""
+        await asyncio.gather(*map(self._page, names))
+
+        def find(name: str, version: Version) -> Release | None:
+            project = self._projects[name]
+            return None if project is None else _release(project, version)
+
+        return find
 
     def release(self, name: str, version: Version) -> Release:
         """The release of a project that was looked up and has that version."""
         project = self._projects[name]
         if project is None:
             raise ResolutionError(f"{name} is on no index")
-        return next(
-            release
-            for release in project.releases
-            if release.version == version and not release.wheel_only
-        )
+        release = _release(project, version)
+        if release is None:
+            raise ResolutionError(f"{name} {version} has no sdist on its index")
+        return release
 
     async def _page(self, name: str) -> None:
         if name not in self._pages:
@@ -241,6 +268,24 @@ class KnowledgeBase:
         seen = self.client.peek(name)
         if seen is not None:
             self.page_digests[name] = seen.digest
+
+
+def _certain(request: Request) -> Callable[[Fact], bool]:
+    """What every answer to a request needs."""
+    requirements = [given.requirement for given in request.requirements]
+    names = {canonicalize_name(each.name) for each in requirements}
+    named = exact_pins(requirements)
+
+    def certain(fact: Fact) -> bool:
+        name, version = fact
+        return name in names if version is None else version in named.get(name, ())
+
+    return certain
+
+
+def _release(project: ProjectReleases, version: Version) -> Release | None:
+    usable = (each for each in project.releases if not each.wheel_only)
+    return next((each for each in usable if each.version == version), None)
 
 
 def project_releases(page: ProjectPage) -> ProjectReleases:

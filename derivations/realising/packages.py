@@ -247,6 +247,13 @@ class Packages:
             work = await self._work(name, version, release)
             await self._with_backend(work, self._asked)
 
+    async def prepare(self, name: str, version: Version, release: Release) -> None:
+        """Make what a release begins to be built in, without asking its backend."""
+        if not release.prebuilt:
+            work = await self._work(name, version, release)
+            required = await self.beginnings.required(work)
+            await self.rooms.environment(work.subject, required)
+
     async def _work(self, name: str, version: Version, release: Release) -> Work:
         subject = f"{name}=={version}"
         source = await self.sources.tree(name, version, release)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from fromager.derivations.errors import (
     DerivationError,
     ResolutionError,
-    Stopped,
 )
 from fromager.derivations.locking.lock import LockedPlatform
 from fromager.derivations.realising.attempt import BuiltWheel
+from fromager.derivations.realising.candidates import Candidates
 from fromager.derivations.realising.checkouts import Checkouts
 from fromager.derivations.realising.collecting import (
     BuiltSet,
@@ -34,7 +34,6 @@ from fromager.derivations.realising.locked import (
     check_wheels,
     locked_set,
 )
-from fromager.derivations.realising.lookahead import Lookahead
 from fromager.derivations.realising.outside import OutsideWork
 from fromager.derivations.realising.packages import Packages
 from fromager.derivations.realising.prebuilt import with_prebuilt
@@ -45,15 +44,16 @@ from fromager.derivations.realising.settling import (
     asked_for,
     check_hashes,
     needs_nothing,
-    static_needs,
     way_to,
 )
 from fromager.derivations.realising.sources import Sources
 from fromager.derivations.realising.tagged import TaggedProjects
-from fromager.derivations.realising.tool_planning import ToolPlanning, guess
+from fromager.derivations.realising.tool_planning import (
+    ToolPlanning,
+    guess,
+    pinned,
+)
 from fromager.derivations.realising.version_files import with_version_files
-from fromager.derivations.resolution.candidate import Metadata
-from fromager.derivations.resolution.cutoff import exact_pins
 from fromager.derivations.resolution.request import Prereleases, Request
 from fromager.derivations.rust.registries import Registries
 
@@ -61,7 +61,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from packaging.markers import Marker
-    from packaging.version import Version
 
     from fromager.derivations.index.page import ProjectPage
     from fromager.derivations.realising.knowledge import AskOverride
@@ -71,16 +70,13 @@ if TYPE_CHECKING:
     from fromager.derivations.realising.request import Realised, RealiseRequest
     from fromager.derivations.realising.resolutions import Resolutions
     from fromager.derivations.realising.steps import Steps
-    from fromager.derivations.resolution.candidate import ProjectReleases, Release
+    from fromager.derivations.resolution.candidate import ProjectReleases
     from fromager.derivations.resolution.outcome import Pin
     from fromager.derivations.resolution.outcome import Resolved as Resolution
     from fromager.derivations.resolution.request import GivenRequirement
     from fromager.derivations.sources.direct import DirectRequirement
 
 T = TypeVar("T")
-
-REQUEST: Final = "request"
-"""Who waits for what must be known before versions are settled."""
 
 MOST_CORRECTIONS: Final = 20
 """How often built wheels may contradict what was resolved upon."""
@@ -149,9 +145,15 @@ class Run:
         )
         self._given: tuple[GivenRequirement, ...] = request.requirements
         self._fixed: frozenset[str] = frozenset()
-        self._begun: dict[str, asyncio.Task[None]] = {}
-        self._lookahead: Lookahead | None = None
-        self._exact = exact_pins(given.requirement for given in request.requirements)
+        self._candidates = Candidates(
+            self._knowledge,
+            self._sources,
+            self._first_packages,
+            pinned(request.requirements, self._applies),
+            builds=not self._only_plans,
+            looks_ahead=not resolves,
+            keep_going=means.keep_going,
+        )
 
     async def realise(self) -> Realised:
         """All wheels of the request, resolved again whenever a wheel demands it."""
@@ -241,6 +243,9 @@ class Run:
     def _packages(self) -> asyncio.Task[Packages]:
         return asyncio.create_task(self._make_packages())
 
+    async def _first_packages(self) -> Packages:
+        return await self._packages
+
     async def _make_packages(self) -> Packages:
         target = await self._steps.in_thread(self._means.find_target)
         return Packages(
@@ -265,10 +270,9 @@ class Run:
 
     async def _settled(self, found: Sequence[Resolution]) -> Packages:
         """What builds, once versions are settled: those of all that builds them too."""
-        packages = await self._packages
         if self._request.lock is not None:
-            return packages
-        planning = ToolPlanning(self._knowledge, packages)
+            return await self._packages
+        planning = ToolPlanning(self._knowledge, await self._candidates.packages())
         return await planning.settle(found, at_once=not self._keep_going)
 
     def _tell_what_is_left_out(self) -> None:
@@ -292,14 +296,11 @@ class Run:
         if not direct and not limits:
             return
 
-        async def packages() -> Packages:
-            return await self._packages
-
         places = DirectSources(
             self._sources,
             self._checkouts,
             self._knowledge,
-            packages,
+            self._first_packages,
             self._interpreter.marker_environment,
             self._preferences.sources,
         )
@@ -322,7 +323,7 @@ class Run:
             hashes={name: frozenset(digests) for name, digests in request.hashes},
         )
         if request.dependencies:
-            found = await self.resolutions.of_request(wanted, self._metadata)
+            found = await self.resolutions.of_request(wanted, self._candidates.metadata)
         else:
             found = await self.resolutions.of_request(wanted, needs_nothing, {})
         if request.require_hashes:
@@ -334,39 +335,6 @@ class Run:
         tags, customisation = self._interpreter.tags, self._means.customisation
         counted = with_version_files(releases, page, customisation, tags)
         return with_prebuilt(counted, page, customisation, tags)
-
-    async def _metadata(
-        self, name: str, version: Version, release: Release
-    ) -> Metadata:
-        if name not in self._begun and not self._only_resolves:
-            self._begun[name] = asyncio.create_task(self._begin(name, version, release))
-        try:
-            static = await self._sources.metadata(name, version, release)
-            if static is not None:
-                return static_needs(static)
-            # Who waits for this is the request: it goes before what nobody waits for.
-            packages = await self._packages
-            if name in self._exact and not self._only_plans:
-                # It is in every answer, and its wheel says what its backend would.
-                built = await packages.wheel(name, version, release, REQUEST)
-                return built.metadata
-            return await packages.metadata(name, version, release, REQUEST)
-        except DerivationError as error:
-            if isinstance(error, Stopped) or not self._keep_going:
-                raise
-            # What it needs is not known. It fails again when it is built, and what
-            # else was asked for is built all the same.
-            return Metadata()
-
-    async def _begin(self, name: str, version: Version, release: Release) -> None:
-        """Fetch what builds a release while versions are being settled.
-
-        The version that is looked at first is mostly the one that is chosen. If this
-        fails, it fails again when it is its turn.
-        """
-        if self._lookahead is None:
-            self._lookahead = Lookahead(await self._packages)
-        await self._lookahead.look(name, version, release)
 
     async def _each(
         self, resolution: Resolution, work: Callable[[Pin], Awaitable[T]]

@@ -74,17 +74,28 @@ class ToolPlanning:
             await Lookahead(packages).look(name, version, release)
         return packages
 
+    async def foresee(self, named: frozenset[tuple[str, Version]]) -> Packages:
+        """What builds before all versions are settled: with tools that are chosen for
+        what is known to be built."""
+        try:
+            chosen = await self._choose(named, _single(named))
+        except Stopped:
+            raise
+        except DerivationError:
+            # It is told where it stands in the way.
+            return self._packages
+        return replace(self._packages, chosen=chosen)
+
     async def choose(self, installed: Sequence[Resolved]) -> ToolVersions:
         """What the build environments hold for sets that are to be installed.
 
-        A project that has another version in another set is not matched. Without the metadata of a tool there is no choice: what stands in the way is
-        found again, and told, where the tool is needed.
+        A project that has another version in another set is not matched. Without the
+        metadata of a tool there is no choice: what stands in the way is found again,
+        and told, where the tool is needed.
         """
         first = frozenset((p.name, p.version) for each in installed for p in each.pins)
-        counts = Counter(name for name, _ in first)
-        versions = {name: version for name, version in first if counts[name] == 1}
         try:
-            return await self._choose(first, versions)
+            return await self._choose(first, _single(first))
         except Stopped:
             raise
         except DerivationError as error:
@@ -171,9 +182,24 @@ def guess(
 ) -> ToolVersions:
     """What is taken for installed as long as that is not settled: what requirements
     and constraints name exactly."""
-    given = (each.requirement for each in (*request.requirements, *request.constraints))
-    pins = exact_pins(each for each in given if applies(each.marker))
+    pins = pinned((*request.requirements, *request.constraints), applies)
     return ToolVersions(others={name: tuple(sorted(pins[name])) for name in pins})
+
+
+def pinned(
+    given: Iterable[GivenRequirement], applies: Callable[[Marker | None], bool]
+) -> dict[str, frozenset[Version]]:
+    """The versions that requirements which apply name exactly, by project."""
+    requirements = (each.requirement for each in given)
+    return exact_pins(each for each in requirements if applies(each.marker))
+
+
+def _single(
+    releases: Iterable[tuple[str, Version]],
+) -> dict[str, Version]:
+    """By project, its version, of those that have one alone."""
+    counts = Counter(name for name, _ in releases)
+    return {name: version for name, version in releases if counts[name] == 1}
 
 
 def _matching(

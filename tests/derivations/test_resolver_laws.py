@@ -150,6 +150,32 @@ def test_learning_what_is_missing_ends_where_full_knowledge_does(
 
 
 @few
+@given(instances(), st.randoms(use_true_random=False))
+def test_what_becomes_known_first_does_not_matter(
+    instance: Scenario, random: Random
+) -> None:
+    everything = instance.knowledge
+    projects: dict[str, ProjectReleases | None] = {}
+    metadata: dict[tuple[str, Version], Metadata] = {}
+    resolver = Resolver()
+
+    asked: set[tuple[str, Version | None]] = set()
+    outcome = resolver.resolve(instance.request, Knowledge(projects, metadata))
+    while isinstance(outcome, Missing):
+        asked |= {(name, None) for name in outcome.projects} | outcome.metadata
+        come = sorted(asked, key=str)
+        for name, version in random.sample(come, random.randint(1, len(come))):
+            if version is None:
+                projects[name] = everything.projects[name]
+            else:
+                metadata[name, version] = everything.metadata[name, version]
+            asked.discard((name, version))
+        outcome = resolver.resolve(instance.request, Knowledge(projects, metadata))
+
+    assert outcome == resolve(instance.request, everything)
+
+
+@few
 @given(instances())
 def test_metadata_of_files_that_are_refused_is_never_asked_for(
     instance: Scenario,
