@@ -108,6 +108,19 @@ def test_a_tool_is_used_in_the_version_that_another_package_must_have(
     assert outcome.built == ["t-array==1.0", "t-new==1.0", "t-old==1.0"]
 
 
+@pytest.mark.usefixtures("array")
+def test_what_is_built_to_be_asked_is_built_with_the_tools_of_all_that_is_named(
+    fresh: Place, offer: Offer
+) -> None:
+    offer("t_dynamic", requires=["t-array"], imports=["t_array"], static=False)
+    offer("t_bound", requires=["t-array<2"], imports=["t_array"])
+
+    outcome = fresh.realise("t-dynamic==1.0", "t-bound==1.0")
+
+    assert saw(outcome, "t-dynamic", "t_array") == "1.0"
+    assert outcome.built == ["t-array==1.0", "t-bound==1.0", "t-dynamic==1.0"]
+
+
 def test_tools_of_tools_count_too(place: Place, offer: Offer) -> None:
     offer("t_deep", "1.0", value="1.0")
     offer("t_deep", "2.0", value="2.0")
