@@ -11,7 +11,7 @@ from fromager.derivations.building.sandbox import (
     keyed_environment,
 )
 from fromager.derivations.building.scripts import BYTECODE, INSIDE
-from fromager.derivations.errors import BuildError
+from fromager.derivations.errors import BuildError, Stopped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +36,7 @@ def compile_bytecode(
     Raises:
         BuildError: the compiler itself failed; modules that do not compile are
             passed over.
+        Stopped: `stop` was set.
     """
     output = bytearray()
     ending = sandbox.run(
@@ -61,6 +62,8 @@ def compile_bytecode(
         output.extend,
         stop,
     )
+    if ending.stopped:
+        raise Stopped(f"{folder.name}: its compilation was stopped")
     if not ending.succeeded:
         lines = output.decode("utf-8", "replace").splitlines()[-20:]
         raise BuildError(folder.name, "no bytecode came of it", log_tail=tuple(lines))

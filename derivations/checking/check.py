@@ -102,6 +102,9 @@ class _Check:
         except Stopped:
             raise
         except DerivationError as error:
+            if means.stop.is_set():
+                # Cut off in the middle, whatever that looked like to the step.
+                raise Stopped(f"{recorded.subject} was stopped") from error
             means.report(StepFailed(recorded.kind, recorded.subject, str(error)))
             done = Round(names, None, None, same=False, duration=0.0, failure=error)
         else:

@@ -257,6 +257,9 @@ class Steps:
             except (Undone, Stopped):
                 raise
             except Exception as error:
+                if self.stop.is_set():
+                    # Cut off in the middle, whatever that looked like to the step.
+                    raise Stopped(f"{subject} ({kind}) was stopped") from error
                 self.report(StepFailed(kind, subject, str(error)))
                 raise
         self.done += 1

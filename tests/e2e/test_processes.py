@@ -9,6 +9,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from support.store_check import check_store
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     Offer = Callable[..., None]
 
 SOON = 20.0
+LONG = 300_000
+"""So many lines take an interpreter seconds to compile."""
 
 
 def wait_for(process: subprocess.Popen[str], *texts: str) -> str:
@@ -53,6 +57,14 @@ def end_of(place: Place) -> None:
     while processes_in(place) and time.monotonic() < deadline:
         os.sched_yield()
     assert processes_in(place) == []
+
+
+def begin_of(place: Place, program: str) -> None:
+    """Wait until a process of a store runs a program in the sandbox."""
+    deadline = time.monotonic() + SOON
+    while not any(program in command for command in processes_in(place)):
+        assert time.monotonic() < deadline
+        os.sched_yield()
 
 
 def interrupt(process: subprocess.Popen[str], number: int = signal.SIGINT) -> None:
@@ -116,6 +128,31 @@ def test_ctrl_c_ends_a_build_and_the_command(fresh: Place, offer: Offer) -> None
     check_store(fresh)
     offer("stopped")
     assert fresh.run("realise", "--refresh", "stopped").code == 0
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["realise", "check"])
+def test_a_layout_that_ctrl_c_cuts_off_has_not_failed(
+    fresh: Place, offer: Offer, again: bool
+) -> None:
+    offer("slow_tool", files={"slow_tool/__init__.py": "x = 1\n" * LONG})
+    offer("user", requires=["slow-tool"])
+    words = ("realise", "user")
+    if again:
+        fresh.realise("user")
+        layout = fresh.run("store", "ls").out.splitlines()
+        words = ("check", next(path for path in layout if path.endswith("-layout")))
+
+    process = fresh.start(*words)
+    begin_of(fresh, "bytecode.py")
+    interrupt(process)
+    outcome = fresh.finish(process, SOON)
+
+    assert outcome.code == 130
+    assert outcome.err.splitlines()[-1] == "interrupted"
+    assert "failed" not in outcome.err
+    assert "unknown" not in outcome.out
+    end_of(fresh)
+    check_store(fresh)
 
 
 def test_ctrl_c_twice_ends_everything_at_once(fresh: Place, offer: Offer) -> None:
