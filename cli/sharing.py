@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from fromager.cli.targets import find_realisation
+from fromager.cli.targets import find_realisations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -171,15 +171,14 @@ class Sharing:
         from fromager.derivations import InputError
 
         found: dict[Digest, Realisation] = {}
-        for target in targets:
-            named = find_realisation(store, target)
+        for named in find_realisations(store, targets):
             several = [named]
             if named.kind != "wheel":
                 inner = (store.realisations(key)[:1] for _, key in named.inputs)
                 several = [e for claims in inner for e in claims if e.kind == "wheel"]
             if not several:
                 raise InputError(
-                    f"{target} is a {named.kind}, in which there is no wheel",
+                    f"{named.output} is a {named.kind}, in which there is no wheel",
                     hint="Name a requirement, or the store path of a wheel",
                 )
             found.update((each.key, each) for each in several)

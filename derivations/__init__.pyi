@@ -231,6 +231,11 @@ from fromager.derivations.sharing.keys import PublicKey as PublicKey
 from fromager.derivations.sharing.keys import SigningKey as SigningKey
 from fromager.derivations.sharing.keys import Trust as Trust
 from fromager.derivations.sharing.keys import TrustedKey as TrustedKey
+from fromager.derivations.sharing.offering import Offer as Offer
+from fromager.derivations.sharing.offering import find_claimed as find_claimed
+from fromager.derivations.sharing.offering import find_offer as find_offer
+from fromager.derivations.sharing.offering import named_path as named_path
+from fromager.derivations.sharing.offering import offered_names as offered_names
 from fromager.derivations.sharing.place import CachePlace as CachePlace
 from fromager.derivations.sharing.places import PlaceMeans as PlaceMeans
 from fromager.derivations.sharing.places import open_place as open_place
@@ -240,9 +245,7 @@ from fromager.derivations.sharing.policy import read_policy as read_policy
 from fromager.derivations.sharing.proving import Proof as Proof
 from fromager.derivations.sharing.proving import Proven as Proven
 from fromager.derivations.sharing.proving import prove as prove
-from fromager.derivations.sharing.pulling import Offer as Offer
 from fromager.derivations.sharing.pulling import Puller as Puller
-from fromager.derivations.sharing.pulling import find_offer as find_offer
 from fromager.derivations.sharing.pushing import Pushed as Pushed
 from fromager.derivations.sharing.pushing import Pusher as Pusher
 from fromager.derivations.sharing.pushing import sign_claim as sign_claim

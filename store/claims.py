@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from fromager.store.database import newest_first
+from fromager.store.database import newest_first, prefix_range
+from fromager.store.digest import ALGORITHM
 from fromager.store.listing import Listing
 from fromager.store.realisation import load_realisation
 
@@ -34,6 +35,11 @@ class Claims(Listing):
     def realised(self, derivation: StorePath) -> tuple[Realisation, ...]:
         """All claims of the derivation that this object holds, newest first."""
         return self._claims("derivation = ?", str(derivation))
+
+    def keyed(self, prefix: str) -> tuple[Realisation, ...]:
+        """All claims whose key (`blake3:…` or hex) begins with this, newest first."""
+        start = f"{ALGORITHM}:{prefix.removeprefix(f'{ALGORITHM}:')}"
+        return self._claims("key >= ? AND key < ?", *prefix_range(start))
 
     def subjects(self, kind: str) -> tuple[str, ...]:
         """What claims of a kind are for, the newest first."""

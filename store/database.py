@@ -123,7 +123,8 @@ class Database:
     def find(self, prefix: str) -> tuple[ObjectInfo, ...]:
         """Objects whose path, name or digest begins with this, sorted by path."""
         digits = prefix.removeprefix("blake3:")
-        ranges = [text for start in (prefix, prefix, digits) for text in _range(start)]
+        starts = (prefix, prefix, digits)
+        ranges = [text for start in starts for text in prefix_range(start)]
         return self._infos(
             "WHERE path >= ? AND path < ? OR name >= ? AND name < ?"
             " OR digest >= ? AND digest < ? ORDER BY path",
@@ -377,7 +378,7 @@ def newest_first(started: dict[str, int]) -> tuple[str, ...]:
     return tuple(sorted(started, key=lambda subject: (-started[subject], subject)))
 
 
-def _range(prefix: str) -> tuple[str, str]:
+def prefix_range(prefix: str) -> tuple[str, str]:
     """The least text that begins with this, and the least that is greater than all."""
     return prefix, f"{prefix}\U0010ffff"
 

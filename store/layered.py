@@ -140,6 +140,11 @@ class LayeredStore(LocalStore):
             *(store.realised(derivation) for store in self._lower),
         )
 
+    def keyed(self, prefix: str) -> tuple[Realisation, ...]:
+        return _newest(
+            super().keyed(prefix), *(store.keyed(prefix) for store in self._lower)
+        )
+
     def subjects(self, kind: str) -> tuple[str, ...]:
         started = self.newest_by_subject(kind)
         for store in self._lower:

@@ -9,7 +9,7 @@ import click
 
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.sharing import Sharing
-from fromager.cli.targets import find_realisation
+from fromager.cli.targets import find_realisations
 from fromager.cli.wiring import wire
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def missing(
     wiring = wire(flags)
     sharing = Sharing(wiring)
     with wiring.open_store(create=False) as store:
-        named = [find_realisation(store, target) for target in targets]
+        named = find_realisations(store, targets)
         _, steps = sharing.closure(store, named)
         cache = sharing.cache(store, url)
         try:

@@ -9,7 +9,7 @@ import click
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.others import explain
 from fromager.cli.sharing import Sharing
-from fromager.cli.targets import find_realisation
+from fromager.cli.targets import find_realisations
 from fromager.cli.wiring import wire
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def command(
     wiring = wire(flags)
     sharing = Sharing(wiring)
     with wiring.open_store(create=False) as store:
-        named = [find_realisation(store, target) for target in targets]
+        named = find_realisations(store, targets)
         _, steps = sharing.closure(store, named)
         # The content of what is fetched is known before: there is nothing to compare.
         steps = [step for step in steps if step.kind != "fetch"]

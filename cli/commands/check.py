@@ -12,7 +12,7 @@ import click
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.failures import show
 from fromager.cli.interruption import stopping
-from fromager.cli.targets import find_realisation, place_of
+from fromager.cli.targets import find_realisations, place_of
 from fromager.cli.wiring import wire
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def command(
         raise InputError("nothing to do", hint="Ask for a round, or vary something")
     stop = StopSignal()
     with wiring.open_store(create=False) as store:
-        named = [find_realisation(store, target) for target in targets]
+        named = find_realisations(store, targets)
         roots = [as_built(store, each) for each in named]
         steps = _closure(wiring, store, named) if closure else roots
         checker = _checker(wiring, store, stop, rounds, variations, keep_failed)

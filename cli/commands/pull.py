@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.sharing import Sharing
+from fromager.cli.targets import root_members, suggestion
 from fromager.cli.wiring import wire
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from fromager.cli.wiring import Wiring
-    from fromager.derivations import Cache, Offer, Puller
+    from fromager.derivations import Belief, Cache, Offer, Puller
     from fromager.store import LocalStore, Realisation
 
 
@@ -45,8 +46,9 @@ def command(
     out_link: str | None,
     as_json: bool,
 ) -> int:
-    """Take each TARGET, a requirement or a key, out of a cache, with all that it was
-    made from, and print the store paths, as realise does.
+    """Take each TARGET out of a cache, with all that it was made from, and print the
+    store paths, as realise does. A TARGET is a requirement, a key or its beginning, the
+    store path or the digest of an output on any machine, or a root of this one.
 
     Its claims must be signed by builders that are trusted; exit status 3 if they are
     not. What the store has is not fetched again.
@@ -62,7 +64,12 @@ def command(
         caches = sharing.caches(store, urls)
         try:
             puller = Puller(store, caches, sharing.belief, wiring.report)
-            asked = puller.pull([_offer(caches, target) for target in targets])
+            offers = [
+                offer
+                for target in targets
+                for offer in _offers(store, sharing.belief, caches, target)
+            ]
+            asked = puller.pull(list(dict.fromkeys(offers)))
             needed = [] if no_deps else _needed(wiring, store, puller, caches, asked)
         finally:
             for cache in caches:
@@ -81,14 +88,36 @@ def command(
     return ExitCode.DONE
 
 
-def _offer(caches: Sequence[Cache], target: str) -> Offer:
-    from fromager.derivations import InputError, find_offer
+def _offers(
+    store: LocalStore, belief: Belief, caches: Sequence[Cache], target: str
+) -> list[Offer]:
+    """What is meant: several only of a root of this machine."""
+    from fromager.derivations import (
+        InputError,
+        find_claimed,
+        find_offer,
+        named_path,
+        offered_names,
+    )
 
-    offer = find_offer(caches, target)
-    if offer is None:
+    link = Path(target)
+    text = str(link.resolve()) if link.is_symlink() else target
+    if named_path(text) is None:
+        offer = find_offer(caches, text) or find_claimed(caches, text, belief)
+        if offer is not None:
+            return [offer]
+    # What this machine knows, it may lack nevertheless.
+    members = root_members(store, text)
+    texts = [str(member.key or member.path) for member in members] or [text]
+    found = [find_claimed(caches, each, belief) for each in texts]
+    offers = [offer for offer in found if offer is not None]
+    if len(offers) < len(texts):
         urls = ", ".join(cache.url for cache in caches)
-        raise InputError(f"{target}: nothing of that name is at {urls}")
-    return offer
+        raise InputError(
+            f"{target}: nothing of that name is at {urls}",
+            hint=suggestion(target, offered_names(caches)),
+        )
+    return offers
 
 
 def _needed(

@@ -8,7 +8,7 @@ import click
 
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.sharing import Sharing
-from fromager.cli.targets import find_realisation
+from fromager.cli.targets import find_realisations
 from fromager.cli.wiring import wire
 from fromager.store import ObjectMissing
 
@@ -87,7 +87,7 @@ def _found(
     named, failed = [], []
     for target in targets:
         try:
-            named.append(find_realisation(store, target))
+            named += find_realisations(store, [target])
         except (ObjectMissing, InputError):
             failure = last_failure(store, target)
             if failure is None:

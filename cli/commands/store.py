@@ -15,7 +15,7 @@ from fromager.cli.commands.store_repair import repair
 from fromager.cli.commands.store_verify import verify
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.quantities import count, show_duration, show_size
-from fromager.cli.targets import find_object, find_realisation, member_of
+from fromager.cli.targets import find_object, find_paths, find_realisations, member_of
 from fromager.cli.wiring import wire
 
 if TYPE_CHECKING:
@@ -111,10 +111,10 @@ def closure(
     with wiring.open_store(create=False) as store:
         paths: Iterable[StorePath]
         if build:
-            roots = [find_realisation(store, target) for target in targets]
+            roots = find_realisations(store, targets)
             paths = build_closure(store, roots)
         else:
-            paths = store.closure(find_object(store, target).path for target in targets)
+            paths = store.closure(find_paths(store, targets))
         if as_json:
             wiring.console.json({"closure": [str(path) for path in paths]})
         else:
@@ -191,10 +191,7 @@ def referrers(
     """List the objects that reference these."""
     wiring = wire(flags)
     with wiring.open_store(create=False) as store:
-        paths = store.referrers(
-            [find_object(store, target).path for target in targets],
-            recursive=recursive,
-        )
+        paths = store.referrers(find_paths(store, targets), recursive=recursive)
         if as_json:
             wiring.console.json({"referrers": [str(path) for path in paths]})
         else:

@@ -9,7 +9,7 @@ import click
 
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.quantities import show_size
-from fromager.cli.targets import find_object
+from fromager.cli.targets import find_paths
 from fromager.cli.wiring import wire
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _objects(
     store: LocalStore, targets: Iterable[str], closure: bool
 ) -> list[tuple[str, Usage]]:
     """Each target and what it takes, then all of them together."""
-    found = dict.fromkeys(find_object(store, target).path for target in targets)
+    found = dict.fromkeys(find_paths(store, targets))
 
     def counted(paths: Iterable[StorePath]) -> Usage:
         return store.space.of(store.closure(paths) if closure else paths)

@@ -12,7 +12,7 @@ import click
 
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.interruption import stopping
-from fromager.cli.targets import find_path
+from fromager.cli.targets import find_paths
 from fromager.cli.wiring import wire
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def repair(
     wiring, stop = wire(flags), StopSignal()
     with ExitStack() as stack:
         store = stack.enter_context(wiring.open_store(create=False))
-        paths = [find_path(store, target) for target in targets]
+        paths = find_paths(store, targets)
         restorers = _restorers(wiring, stack, store, stop, others, builds=not no_build)
         try:
             with stopping(stop):

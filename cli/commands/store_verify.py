@@ -10,7 +10,7 @@ from fromager.cli.durations import seconds
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.passing_line import PassingLine
 from fromager.cli.settings import usable_cores
-from fromager.cli.targets import find_path
+from fromager.cli.targets import find_paths
 from fromager.cli.wiring import wire
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def verify(
     wiring = wire(flags)
     line = PassingLine(wiring.console, "verifying", not flags.get("no_progress"))
     with wiring.open_store(create=False) as store:
-        paths = frozenset(find_path(store, target) for target in targets)
+        paths = frozenset(find_paths(store, targets))
         found = store.care().verify(
             Scope(paths if targets else None, max_age, budget),
             processes=usable_cores(),

@@ -9,7 +9,7 @@ import click
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.others import explain
 from fromager.cli.sharing import Sharing
-from fromager.cli.targets import find_realisation
+from fromager.cli.targets import find_realisations
 from fromager.cli.wiring import wire
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def command(
     policy = read_policy(wiring.folder / file)
     belief = _belief(sharing, policy)
     with wiring.open_store(create=False) as store:
-        named = [find_realisation(store, target) for target in targets]
+        named = find_realisations(store, targets)
         _, steps = sharing.closure(store, named)
         wanted = urls or wiring.settings.texts("substituters")
         caches = sharing.caches(store, wanted) if wanted else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from fromager.derivations.errors import (
     CacheRefused,
@@ -24,53 +24,9 @@ if TYPE_CHECKING:
     from fromager.derivations.sharing.cache import Cache
     from fromager.derivations.sharing.claims import Claim
     from fromager.derivations.sharing.layout import Push
+    from fromager.derivations.sharing.offering import Offer
     from fromager.derivations.sharing.substituting import Belief
     from fromager.store import Digest, LocalStore, Realisation, StorePath
-
-LEAST_DIGITS: Final = 8
-"""So many hex digits of a key must be written, at least."""
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """Something that a cache offers by name."""
-
-    kind: str
-    subject: str
-    key: Digest
-
-    def __str__(self) -> str:
-        return f"{self.subject} ({self.kind})"
-
-
-def find_offer(caches: Iterable[Cache], text: str) -> Offer | None:
-    """What is meant by a requirement, or a key that is written out or begun.
-
-    Of several versions the newest is meant, of several builds what was pushed last.
-
-    Raises:
-        InputError: several things of one push may be meant.
-        NetworkError, CacheRefused: a cache cannot be read.
-    """
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    try:
-        requirement: Requirement | None = Requirement(text)
-    except InvalidRequirement:
-        requirement = None
-    digits = text.removeprefix("blake3:")
-    for cache in caches:
-        for push in cache.pushes():
-            offers = [Offer(*root) for root in push.roots]
-            found = _newest(offers, requirement) if requirement is not None else []
-            if not found and len(digits) >= LEAST_DIGITS:
-                found = [each for each in offers if each.key.hex.startswith(digits)]
-            if len(found) > 1:
-                keys = ", ".join(str(each.key) for each in found)
-                raise InputError(f"{text!r} may be any of {keys}", hint="Name a key")
-            if found:
-                return found[0]
-    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +95,8 @@ class Puller:
         believed = self._believed(source.push.keys)
         wanted: dict[Digest, Claim] = {}
         for offer in offers:
-            if offer.key not in believed:
+            said = believed.get(offer.key)
+            if said is None or offer.output not in (None, said.object):
                 raise self._untrusted(offer)
             wanted.update(_closure(offer.key, believed))
         fetcher = Fetcher(self.store, self.caches[source.cache], source.push)
@@ -236,24 +193,3 @@ def _closure(root: Digest, believed: Mapping[Digest, Claim]) -> dict[Digest, Cla
             found[key] = said
             queue.extend(inner for _, inner in said.statement.realisation.inputs)
     return found
-
-
-def _newest(offers: Sequence[Offer], requirement: object) -> list[Offer]:
-    """The wheels of the newest version that fits."""
-    from packaging.requirements import Requirement
-    from packaging.utils import canonicalize_name
-    from packaging.version import InvalidVersion, Version
-
-    assert isinstance(requirement, Requirement)
-    fitting: dict[Version, list[Offer]] = {}
-    for offer in offers:
-        name, _, text = offer.subject.partition("==")
-        if offer.kind != "wheel" or name != canonicalize_name(requirement.name):
-            continue
-        try:
-            version = Version(text)
-        except InvalidVersion:
-            continue
-        if requirement.specifier.contains(version, prereleases=True):
-            fitting.setdefault(version, []).append(offer)
-    return fitting[max(fitting)] if fitting else []

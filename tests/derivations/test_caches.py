@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,13 +18,17 @@ from fromager.derivations import (
     InputError,
     Kind,
     NetworkError,
+    Offer,
     PlaceMeans,
+    Puller,
     Retries,
     Untrusted,
+    find_claimed,
     find_offer,
     open_place,
 )
 from fromager.derivations.index.transport import HttpSettings
+from fromager.derivations.realising.events import unheard
 from fromager.derivations.sharing import layout, packing
 from fromager.derivations.sharing.compression import compress, decompress
 from fromager.store import (
@@ -613,6 +618,48 @@ def test_the_newest_version_is_meant_or_the_one_named(
     assert key(made["1.9"].key.hex[:12]) == made["1.9"].key
     assert key("demo==3") is None
     assert key("other") is None
+
+
+def test_a_path_is_what_those_who_are_trusted_say(
+    store: LocalStore, empty: LocalStore, cache: Cache, tmp_path: Path
+) -> None:
+    true, other = build(store), build(store, "other==1", {"o": b"other"})
+    share(store, cache, true, other)
+    # Somebody says that another key gave the same.
+    with open_store(tmp_path / "lying") as lying:
+        same = build(lying)
+        said = replace(other, output=same.output, output_digest=same.output_digest)
+        with lying.transaction() as transaction:
+            drv = transaction.add_bytes(
+                store.read_file(other.derivation), "other-1-wheel.drv"
+            )
+            transaction.register(replace(said, derivation=drv.path))
+        share(lying, cache, said, name="liar")
+
+    found = find_claimed([cache], str(true.output), belief("farm"))
+    lie = find_claimed([cache], str(true.output), belief("liar"))
+
+    assert found is not None and lie is not None
+    assert (found.key, lie.key) == (true.key, other.key)
+    puller = Puller(empty, [cache], belief("farm"), unheard)
+    assert puller.pull([found]) == [puller.store.realisations(true.key)[0]]
+    with pytest.raises(Untrusted):
+        puller.pull([lie])
+
+
+def test_a_digest_must_be_begun_far_enough(store: LocalStore, cache: Cache) -> None:
+    made = [build(store, f"demo=={number}") for number in range(3)]
+    share(store, cache, *made)
+
+    def found(text: str) -> Offer | None:
+        return find_claimed([cache], text, belief("farm"))
+
+    assert found("nothing-like-it") is None
+    assert found("0" * 40) is None
+    assert found(made[0].key.hex[:4]) is None
+    assert found(made[0].output_digest.hex) == replace(
+        Offer("wheel", "demo==0", made[0].key), output=made[0].output
+    )
 
 
 def test_several_builds_of_one_version_must_be_told_apart(

@@ -202,6 +202,98 @@ def test_what_is_not_in_the_store_is_named(
     check_error(place.run(*words), 1, "unheard-of.* not in the store")
 
 
+def test_a_mistyped_name_is_answered_by_a_guess(
+    place: Place, built: Outcome, tmp_path: Path
+) -> None:
+    place.realise("seen-top", "--root", "production")
+
+    guesses = {"seentop==1.0": "seen-top", "producton": "production"}
+    for text, meant in guesses.items():
+        for words in (("store", "info"), ("log",), ("check",), ("sbom",)):
+            assert f"Did you mean {meant}" in place.run(*words, text).error
+        there = str(tmp_path / "exported")
+        assert f"Did you mean {meant}" in place.run("export", text, there).error
+
+
+def test_one_thing_is_meant_by_all_its_names(place: Place, offer: Offer) -> None:
+    for name in ("named_one", "named_two"):
+        offer(name)
+    words = ("named-one", "named-two", "--root", "named", "--out-link", "link")
+    collection = place.realise(*words).json["collection"]
+    path = Path(collection["path"])
+    row = ok(place.run("store", "info", "--json", "link")).json["object"]
+
+    for text in (
+        str(path),
+        path.name,
+        "link",
+        str(path / "pylock.toml"),
+        "link/pylock.toml",
+        path.name[:12],
+        row["digest"],
+        row["digest"].removeprefix("blake3:")[:12],
+        row["built"][0]["key"],
+        row["built"][0]["key"][:20],
+        "named",
+        "root:named",
+        "root:named@1",
+    ):
+        told = ok(place.run("store", "info", "--json", text)).json["object"]
+        assert told["path"] == str(path), text
+        shown = ok(place.run("derivation", "show", text)).json
+        assert shown["key"] == row["built"][0]["key"], text
+    exported = ok(place.run("export", "named", "exported")).paths[0]
+    assert (exported / "pylock.toml").is_file()
+    whole = ok(place.run("store", "cat", "link/constraints.txt")).out
+    assert whole == (path / "constraints.txt").read_text()
+
+
+def test_a_root_stands_for_all_that_it_holds(place: Place, offer: Offer) -> None:
+    offer("held_top", dependencies=["held-base"])
+    offer("held_base")
+    paths = {
+        each["store_path"]
+        for each in place.realise("held-top", "--root", "held").json["wheels"]
+    }
+
+    listed = ok(place.run("store", "closure", "held")).out.split()
+    checked = ok(place.run("check", "held", "--json")).json["verdicts"]
+
+    assert set(listed) == paths
+    assert {row["subject"] for row in checked} == {"held-top==1.0", "held-base==1.0"}
+    check_error(place.run("store", "info", "held"), 2, "may be any of")
+    check_error(place.run("store", "info", "held@7"), 1, "no generation 7 of root held")
+    check_error(place.run("store", "info", "root:hold"), 1, "no root hold")
+
+
+def test_a_project_is_meant_before_a_root_of_its_name(
+    place: Place, offer: Offer
+) -> None:
+    offer("ours")
+    offer("theirs")
+    ours = place.realise("ours").wheel("ours")["store_path"]
+    theirs = place.realise("theirs", "--root", "ours").wheel("theirs")["store_path"]
+
+    named = ok(place.run("store", "info", "--json", "ours")).json["object"]["path"]
+    rooted = ok(place.run("store", "info", "--json", "root:ours")).json["object"]
+
+    assert named.endswith(ours)
+    assert rooted["path"].endswith(theirs)
+
+
+def test_the_newest_build_that_is_there_is_meant(fresh: Place, offer: Offer) -> None:
+    offer("renewed", "1.0")
+    kept = fresh.realise("renewed", "--root", "kept").wheel("renewed")["store_path"]
+    offer("renewed", "2.0")
+    gone = fresh.realise("renewed", "--refresh").wheel("renewed")["store_path"]
+    ok(fresh.run("gc"))
+    assert gone not in ok(fresh.run("store", "ls")).out
+
+    found = ok(fresh.run("store", "info", "--json", "renewed")).json["object"]["path"]
+
+    assert found.endswith(kept)
+
+
 def test_a_path_outside_of_the_store_is_an_error(place: Place, tmp_path: Path) -> None:
     check_error(
         place.run("store", "info", str(tmp_path)), 2, "does not lie in the store"

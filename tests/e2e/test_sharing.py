@@ -163,6 +163,45 @@ def test_what_was_pushed_is_pulled_and_used(
         )
 
 
+def test_what_was_pushed_is_pulled_by_any_of_its_names(
+    farm: Place, other: Place, cache: Path
+) -> None:
+    farm.realise("demo", "tool", "--root", "set")
+    pushed(farm, cache, "set")
+    (member,) = [
+        each
+        for each in farm.run("root", "show", "set", "1", "--json").json["generation"][
+            "members"
+        ]
+        if each["path"].endswith("-collection")
+    ]
+    digest = farm.run("store", "info", "--json", "set").json["object"]["digest"]
+
+    for text in (
+        member["path"],
+        member["path"].rpartition("/")[2],
+        f"{member['path']}/pylock.toml",
+        member["key"],
+        member["key"][:20],
+        digest,
+        digest[7:19],
+    ):
+        outcome = other.run("pull", text, "--from", str(cache), "--json")
+
+        assert outcome.code == 0, outcome.err
+        (row,) = outcome.json["pulled"]
+        assert row["digest"] == digest
+        assert row["key"] == member["key"]
+
+    pull = other.run("pull", "demo", "--root", "mine", "--from", str(cache))
+    again = other.run("pull", "root:mine", "--from", str(cache), "--no-deps")
+    assert pull.code == again.code == 0, again.err
+    assert pull.out.strip() in again.out.split()
+    mistyped = other.run("pull", "dmo", "--from", str(cache))
+    assert mistyped.code == 2
+    assert "Did you mean demo?" in mistyped.error
+
+
 def test_what_was_pulled_can_be_kept(farm: Place, other: Place, cache: Path) -> None:
     pushed(farm, cache)
 

@@ -145,6 +145,10 @@ def test_claims_are_given_newest_first(store: LocalStore) -> None:
     assert [c.started for c in store.history("wheel", "a==1")] == [7, 6, 5, 1]
     assert [c.started for c in store.producers(one.path)] == [9, 6, 5, 1]
     assert [c.started for c in store.realised(two.path)] == [7]
+    key = blob_digest(b"k")
+    for text in (str(key), key.hex, str(key)[:20], key.hex[:12]):
+        assert [c.started for c in store.keyed(text)] == [7, 6, 5], text
+    assert store.keyed(f"{key.hex[:12]}!") == ()
     assert store.history("sdist", "a==1") == ()
     assert store.subjects("wheel") == ("b==1", "a==1")
 
