@@ -2,7 +2,7 @@
 
     /simple/                     projects (PEP 503, 691)
     /simple/<project>/           files of a project
-    /files/<sha256>/<filename>   a wheel; with .metadata (PEP 658) or .provenance
+    /files/<sha256>/<filename>   a wheel; with .metadata (PEP 658) or .intoto.jsonl
     /cache/<name>                a file of the cache
 
 What has a digest in its address never changes. Pages are told apart by entity tags,
@@ -150,7 +150,7 @@ class Application:
             request.path_params["sha256"],
             request.path_params["filename"],
         )
-        for suffix in (".metadata", ".provenance"):
+        for suffix in (".metadata", pages.CLAIMS):
             if filename.endswith(f".whl{suffix}"):
                 return await self._beside(request, sha256, filename, suffix)
         found = await self._find(sha256, filename)
@@ -192,11 +192,10 @@ class Application:
             )
         if not wheel.claims:
             return _absent()
-        content = pages.provenance(wheel.claims)
+        content = pages.claims_bundle(wheel.claims)
         tag = blob_digest(content).hex
         # Others may sign it, too.
-        kind = "application/vnd.pypi.integrity.v1+json"
-        return _bytes(request, content, tag, ASK_AGAIN, kind)
+        return _bytes(request, content, tag, ASK_AGAIN, "application/jsonl")
 
     async def _cached(self, request: Request) -> Response:
         name = request.path_params["name"]

@@ -1,8 +1,7 @@
-"""The pages of a package index (PEP 503, 592, 658, 691, 700, 714, 740), as bytes."""
+"""The pages of a package index (PEP 503, 592, 658, 691, 700, 714), as bytes."""
 
 from __future__ import annotations
 
-import base64
 import json
 from datetime import UTC, datetime
 from html import escape
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from fromager.derivations.sharing.claims import load_said
+from fromager.derivations.sharing.envelope import dump_envelope
 from fromager.store import InvalidRecord
 
 if TYPE_CHECKING:
@@ -18,11 +18,10 @@ if TYPE_CHECKING:
     from fromager.derivations.serving.offered import OfferedProject, OfferedWheel
     from fromager.derivations.sharing.envelope import Envelope
 
-API_VERSION: Final = "1.3"
-"""Of the simple API: with sizes and times (PEP 700), and provenance (PEP 740)."""
-PUBLISHER: Final = "fromager"
-"""The kind of publisher (PEP 740) that builders of ours are."""
-PROVENANCE_VERSION: Final = 1
+API_VERSION: Final = "1.1"
+"""Of the simple API: with sizes, times and versions (PEP 700)."""
+CLAIMS: Final = ".intoto.jsonl"
+"""What follows the name of a file in that of the claims about it."""
 
 
 def root_json(projects: Iterable[str]) -> bytes:
@@ -54,41 +53,24 @@ def project_html(project: OfferedProject) -> bytes:
     return _page(f"Links for {project.name}", map(_anchor, project.listed))
 
 
-def provenance(claims: Iterable[Envelope]) -> bytes:
-    """What builders signed about a file, in the form of PEP 740.
+def claims_bundle(claims: Iterable[Envelope]) -> bytes:
+    """What builders signed about a file: an in-toto bundle, one envelope a line.
 
-    An attestation holds the statement and the signature of a DSSE envelope. It is not
-    one of an identity that an authority certified: in place of a certificate stands
-    the name of the key, which has to be known from elsewhere.
+    A provenance object of PEP 740 needs a certificate of an authority and an entry in
+    a log that all can see. A key that its owner made has neither.
     """
-    bundles = [
-        {
-            "publisher": {"kind": PUBLISHER, "builder": builder},
-            "attestations": [
-                {
-                    "version": PROVENANCE_VERSION,
-                    "verification_material": {"keyid": signature.keyid},
-                    "envelope": {
-                        "statement": _base64(claim.payload),
-                        "signature": _base64(signature.value),
-                    },
-                }
-                for signature in claim.signatures
-            ],
-        }
-        for builder, claim in _by_builder(claims)
-    ]
-    return _json({"version": PROVENANCE_VERSION, "attestation_bundles": bundles})
+    return b"".join(b"%b\n" % dump_envelope(claim) for claim in _by_builder(claims))
 
 
-def _by_builder(claims: Iterable[Envelope]) -> list[tuple[str, Envelope]]:
+def _by_builder(claims: Iterable[Envelope]) -> list[Envelope]:
     found = []
     for claim in claims:
         try:
             found.append((load_said(claim.payload).builder, claim))
         except InvalidRecord:
             continue
-    return sorted(found, key=lambda each: (each[0], each[1].payload))
+    found.sort(key=lambda each: (each[0], each[1].payload))
+    return [claim for _, claim in found]
 
 
 def _row(wheel: OfferedWheel) -> dict[str, object]:
@@ -105,7 +87,8 @@ def _row(wheel: OfferedWheel) -> dict[str, object]:
         # The first is what PEP 714 calls it, the second what clients before it read.
         "core-metadata": metadata,
         "dist-info-metadata": metadata,
-        "provenance": f"{place}.provenance" if wheel.claims else None,
+        # Names that begin so are the index's own (PEP 691).
+        **({"_claims": f"{place}{CLAIMS}"} if wheel.claims else {}),
     }
 
 
@@ -116,7 +99,6 @@ def _anchor(wheel: OfferedWheel) -> str:
         **_given({"data-requires-python": wheel.requires_python}),
         "data-core-metadata": metadata,
         "data-dist-info-metadata": metadata,
-        **({"data-provenance": f"{place}.provenance"} if wheel.claims else {}),
     }
     pairs = " ".join(f'{name}="{escape(text)}"' for name, text in attributes.items())
     return f"<a {pairs}>{escape(wheel.filename)}</a><br>"
@@ -147,7 +129,3 @@ def _page(title: str, lines: Iterable[str]) -> bytes:
 
 def _json(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode("ascii")
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode("ascii")

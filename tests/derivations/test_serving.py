@@ -16,6 +16,7 @@ from fromager.derivations import (
     EnvelopeSigner,
     InputError,
     Kind,
+    Standing,
     StoreCache,
     Tokens,
     find_offer,
@@ -34,7 +35,6 @@ from fromager.derivations.serving.negotiation import (
     span_of,
 )
 from fromager.derivations.sharing.compression import decompress
-from fromager.derivations.sharing.envelope import Envelope, Signature
 from fromager.store import LocalStore, open_store
 from support.asgi import AskedPlace, ask
 from support.sharing import belief, build, builder, take
@@ -339,25 +339,21 @@ def test_names_cannot_break_out_of_a_page(store: LocalStore) -> None:
     assert b"<script>" not in page
 
 
-def test_claims_are_offered_as_provenance(store: LocalStore) -> None:
+def test_claims_are_offered_as_they_were_signed(store: LocalStore) -> None:
     made = wheel(store)
     app = application(store)
 
     (row,) = files(app)
-    value = ask(app, below(row["provenance"])).json
+    page = ask(app, "/simple/demo/", accept="text/html").body
+    (line,) = ask(app, below(row["_claims"])).body.splitlines()
 
-    (bundle,) = value["attestation_bundles"]
-    (attestation,) = bundle["attestations"]
-    envelope = attestation["envelope"]
-    keyid = attestation["verification_material"]["keyid"]
-    rebuilt = Envelope(
-        "application/vnd.in-toto+json",
-        base64.b64decode(envelope["statement"]),
-        (Signature(keyid, base64.b64decode(envelope["signature"])),),
-    )
-    assert belief("farm").verifier.verifies(builder("farm").key, rebuilt)
-    assert made.key.hex.encode() in rebuilt.payload
-    assert bundle["publisher"]["builder"] == builder("farm").key.builder
+    assert row["_claims"] == f"{row['url']}.intoto.jsonl"
+    claim = belief("farm").examine(line)
+    assert claim.standing is Standing.TRUSTED
+    assert claim.key == made.key
+    # A key without a certificate makes no provenance that PEP 740 knows.
+    assert "provenance" not in row
+    assert b"provenance" not in page
 
 
 def test_without_a_key_nothing_is_attested(store: LocalStore) -> None:
@@ -366,8 +362,8 @@ def test_without_a_key_nothing_is_attested(store: LocalStore) -> None:
 
     (row,) = files(app)
 
-    assert row["provenance"] is None
-    assert ask(app, below(row["url"]) + ".provenance").status == 404
+    assert "_claims" not in row
+    assert ask(app, below(row["url"]) + ".intoto.jsonl").status == 404
 
 
 # Files.

@@ -160,6 +160,16 @@ def test_a_project_with_crates_is_built_without_a_network_and_again(
     assert place.realise("rusty").builds == 0
     checked = place.run("check", "rusty", "--rounds", "1")
     assert checked.code == 0, checked.err
+    (component,) = place.run("sbom", "rusty").json["components"]
+    found = [c for c in component["components"] if c["name"] == "leaf"]
+    assert [(c["purl"], c["hashes"]) for c in found] == [
+        (
+            "pkg:cargo/leaf@1.2.3",
+            [{"alg": "SHA-256", "content": hashlib.sha256(leaf[1]).hexdigest()}],
+        )
+    ]
+    spdx = place.run("sbom", "rusty", "--format", "spdx").out
+    assert '"pkg:cargo/leaf@1.2.3"' in spdx
 
 
 @needs_rust
