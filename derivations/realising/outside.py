@@ -11,13 +11,16 @@ import hashlib
 import json
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from fromager.derivations.errors import BuildError, HashMismatch
+from fromager.derivations.errors import BuildError, DerivationError, HashMismatch
 from fromager.derivations.index.releases import SDIST_SUFFIXES
+from fromager.derivations.plugins.broken import PluginBroken, PluginFailed
 from fromager.derivations.plugins.calling import Outside, failed
 from fromager.derivations.plugins.code import collect
 from fromager.derivations.plugins.protocol import BUILD_TAG, EVENTS, HOOKS
@@ -37,7 +40,9 @@ if TYPE_CHECKING:
     from fromager.derivations.plugins.entry_points import EntryPoint
     from fromager.derivations.plugins.protocol import Hook
     from fromager.derivations.plugins.use import Override
+    from fromager.derivations.realising.knowledge import AskOverride
     from fromager.derivations.realising.steps import Step, Steps
+    from fromager.derivations.resolution.request import GivenRequirement
 
 RESOLVE: Final = "get_resolver_provider"
 DOWNLOAD: Final = "download_source"
@@ -78,14 +83,68 @@ class OutsideWork:
     steps: Steps
     customisation: Customisation
     timeout: float | None
+    keeps_going: bool = False
+    """Whether a plugin that is of no use stops its own package only."""
+    failed: dict[str, DerivationError] = field(default_factory=dict)
+    """By project, why its plugin does not say which versions there are."""
     _hearing: dict[str, asyncio.Lock] = field(default_factory=dict)
 
-    def resolver(self, name: str) -> Override | None:
-        """The plugin that says which versions of a project there are."""
-        override = self.customisation.override(name, None)
-        if override is None or not override.plugin.overrides(RESOLVE):
+    def teller(self, name: str) -> AskOverride | None:
+        """Asks the plugin that says which versions of a project there are, if one does.
+
+        Raises:
+            PluginBroken: it cannot be used.
+        """
+        try:
+            override = self.customisation.override(name, None)
+            if override is None or not override.plugin.overrides(RESOLVE):
+                return None
+        except PluginBroken as error:
+            self._pass_over(name, error)
             return None
-        return override
+        return partial(self._told, name, override)
+
+    async def _told(self, name: str, override: Override) -> ProjectReleases | None:
+        try:
+            return await self.releases(name, override)
+        except PluginFailed as error:
+            self._pass_over(name, error)
+            return None
+
+    def _pass_over(self, name: str, error: DerivationError) -> None:
+        if not self.keeps_going:
+            raise error
+        # An index may have the project, so that what needs it can be resolved.
+        self.failed[name] = error
+
+    def check(self, name: str) -> None:
+        """Refuse a project whose versions its plugin should have said.
+
+        Raises:
+            DerivationError: why it did not.
+        """
+        if name in self.failed:
+            raise self.failed[name]
+
+    def left(
+        self, given: tuple[GivenRequirement, ...]
+    ) -> tuple[GivenRequirement, ...] | None:
+        """The requirements but those for projects whose plugins failed; None if it is
+        for none of them.
+
+        Raises:
+            DerivationError: what a plugin did wrong that another project needs.
+        """
+        rest = tuple(
+            each
+            for each in given
+            if canonicalize_name(each.requirement.name) not in self.failed
+        )
+        if len(rest) < len(given):
+            return rest
+        for error in self.failed.values():
+            raise error
+        return None
 
     async def releases(self, name: str, override: Override) -> ProjectReleases | None:
         """The versions of a project; None if an index has them."""

@@ -297,6 +297,8 @@ class Packages:
     async def _prebuilt(
         self, subject: str, name: str, version: Version, release: Release
     ) -> BuiltWheel:
+        if self.sources.outside is not None:
+            self.sources.outside.check(name)
         text = f"not built, but taken from {release.url.partition('#')[0]}"
         self.steps.report(Noted(subject, text))
         file = await self.sources.archive(release)

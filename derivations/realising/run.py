@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from fromager.derivations.errors import (
@@ -63,7 +63,6 @@ if TYPE_CHECKING:
     from packaging.markers import Marker
 
     from fromager.derivations.index.page import ProjectPage
-    from fromager.derivations.realising.knowledge import AskOverride
     from fromager.derivations.realising.means import Means
     from fromager.derivations.realising.overriding import Workshop
     from fromager.derivations.realising.preferences import Preferences
@@ -121,8 +120,10 @@ class Run:
         places = means.repositories
         git = None if places is None else places.git
         self._checkouts = Checkouts(steps, git, means.limits)
-        self._outside = OutsideWork(steps, means.customisation, means.policy.timeout)
-        self._knowledge.overridden = self._told_by_plugin
+        self._outside = OutsideWork(
+            steps, means.customisation, means.policy.timeout, means.keep_going
+        )
+        self._knowledge.overridden = self._outside.teller
         self._sources = Sources(
             steps,
             means.client,
@@ -191,7 +192,7 @@ class Run:
         async def build(pin: Pin) -> BuiltWheel:
             return await packages.finished(pin.name, pin.version, pin.release)
 
-        built = await self._each(resolution, build)
+        built = {**self._outside.failed, **await self._each(resolution, build)}
         if self._request.lock is not None and self._request.dependencies:
             wheels = (each for each in built.values() if isinstance(each, BuiltWheel))
             needs = {wheel.name: wheel.metadata for wheel in wheels}
@@ -259,12 +260,6 @@ class Run:
             guess(self._request, self._applies),
         )
 
-    def _told_by_plugin(self, name: str) -> AskOverride | None:
-        override = self._outside.resolver(name)
-        if override is None:
-            return None
-        return partial(self._outside.releases, name, override)
-
     async def _workshop(self) -> Workshop:
         return (await self._packages).beginnings
 
@@ -322,10 +317,16 @@ class Run:
             ),
             hashes={name: frozenset(digests) for name, digests in request.hashes},
         )
-        if request.dependencies:
-            found = await self.resolutions.of_request(wanted, self._candidates.metadata)
-        else:
-            found = await self.resolutions.of_request(wanted, needs_nothing, {})
+        try:
+            if request.dependencies:
+                needs = self._candidates.metadata
+                found = await self.resolutions.of_request(wanted, needs)
+            else:
+                found = await self.resolutions.of_request(wanted, needs_nothing, {})
+        except ResolutionError:
+            if (rest := self._outside.left(given)) is None:
+                raise
+            return await self._resolve(rest)
         if request.require_hashes:
             check_hashes(found, {name for name, _ in request.hashes} | self._fixed)
         self._means.policy.check_prebuilt(found)

@@ -112,7 +112,13 @@ class Sources:
         return await self.steps.step(derivation, (), make)
 
     async def tree(self, name: str, version: Version, release: Release) -> Step:
-        """The source tree of a release; its facts tell the `epoch`."""
+        """The source tree of a release; its facts tell the `epoch`.
+
+        Raises:
+            DerivationError: a plugin that should have said its version did not.
+        """
+        if self.outside is not None:
+            self.outside.check(name)
         effects = self.effects(name, version, release)
         if release.source is None:
             release = downloaded_from(release, name, effects)

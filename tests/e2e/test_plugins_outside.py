@@ -477,3 +477,50 @@ def called(place: Place, site: Path, *words: str) -> Outcome:
     """A command of its own, since what it imports must not stay in this process."""
     place.variables["PYTHONPATH"] = str(site)
     return place.call(*words)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("unreadable", "def prepare_source(:\n"),
+        ("absent", "import there_is_none\n\ndef get_resolver_provider(req): ...\n"),
+        ("raising", "def get_resolver_provider(req):\n    raise OSError('no way')\n"),
+    ],
+)
+def test_a_plugin_that_is_of_no_use_stops_its_own_package_only(
+    place: Place, offer: Offer, plug: Plug, name: str, text: str
+) -> None:
+    offer(name)
+    offer(f"needs-{name}", dependencies=[name])
+    offer(f"beside-{name}")
+    plug(name, text)
+    wanted = (name, f"needs-{name}", f"beside-{name}")
+
+    outcome = place.run("realise", "--json", "--keep-going", *wanted)
+
+    assert outcome.code == (1 if name == "unreadable" else 5)
+    assert f"plugin_{name}" in outcome.error
+    rows = [f"{row['name']}=={row['version']}" for row in outcome.json["wheels"]]
+    assert rows == [f"beside-{name}==1.0", f"needs-{name}==1.0"]
+    # Without the option it is the end of all.
+    alone = place.run("realise", "--json", *wanted)
+    check_error(alone, outcome.code, f"plugin_{name}")
+    assert alone.out == ""
+
+
+def test_a_project_that_only_a_failing_plugin_knows_is_left_out(
+    place: Place, offer: Offer, plug: Plug
+) -> None:
+    offer("known-otherwise")
+    offer("needs-forgotten", dependencies=["forgotten"])
+    plug("forgotten", "def get_resolver_provider(req):\n    return 'nonsense'\n")
+
+    outcome = place.run("realise", "--keep-going", "forgotten>=3", "known-otherwise")
+
+    assert outcome.code == 5
+    assert "forgotten: the plugin plugin_forgotten failed" in outcome.error
+    assert "known_otherwise-1.0" in outcome.out
+    # Nothing can be said of a set that must hold it.
+    demanding = place.run("realise", "--keep-going", "needs-forgotten")
+    check_error(demanding, 5, "forgotten: the plugin plugin_forgotten failed")
+    assert demanding.out == ""
