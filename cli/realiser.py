@@ -106,7 +106,7 @@ class Means:
             self.repositories(),
             self.refresh,
             wiring.rust,
-            lambda: CargoConfiguration.load(cargo_home(wiring.environ)),
+            lambda: CargoConfiguration.load(cargo_home(wiring.environ), wiring.environ),
         )
         return realiser, steps
 

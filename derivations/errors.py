@@ -64,6 +64,10 @@ class NetworkError(DerivationError):
         self.url, self.reason = url, reason
 
 
+class AccessDenied(NetworkError):
+    """A server does not let us in."""
+
+
 class CacheRefused(DerivationError):
     """A cache does not give what it must: it is none, too new, or not to be believed."""
 

@@ -81,8 +81,12 @@ class IndexClient(Protocol):
         sha256: str | None = None,
         size: int | None = None,
         progress: Callable[[int], None] | None = None,
+        login: str | None = None,
     ) -> str:
-        """Fetch a file to `target`, check it, and give its SHA-256 in hex."""
+        """Fetch a file to `target`, check it, and give its SHA-256 in hex.
+
+        `login` is what the header `Authorization` says to that server alone.
+        """
         ...
 
 
@@ -158,13 +162,14 @@ class HttpIndexClient:
         sha256: str | None = None,
         size: int | None = None,
         progress: Callable[[int], None] | None = None,
+        login: str | None = None,
     ) -> str:
         """Fetch a file; see `Downloader.download`."""
         from fromager.derivations.index.download import Downloader
 
         downloader = Downloader(self.transport, self._retries)
         return downloader.download(
-            url, target, sha256=sha256, size=size, progress=progress
+            url, target, sha256=sha256, size=size, progress=progress, login=login
         )
 
     def transport(self, url: str) -> Transport:

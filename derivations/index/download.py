@@ -54,13 +54,15 @@ class Downloader:
         sha256: str | None = None,
         size: int | None = None,
         progress: Callable[[int], None] | None = None,
+        login: str | None = None,
     ) -> str:
         """Fetch a file to `target`, and give its SHA-256 in hex.
 
         `target` is absent or complete. If this fails, what was fetched stays beside
         it as `NAME.part`, and is gone on with next time if `sha256` is given, as only
         that tells whether the parts fit. `progress` is told how many bytes are there
-        so far; what it raises ends the download.
+        so far; what it raises ends the download. `login` is what the header
+        `Authorization` says to the server of that address alone.
 
         Raises:
             HashMismatch: the bytes are not those of `sha256`.
@@ -68,7 +70,7 @@ class Downloader:
             NetworkError: the server did not give the file, or not in time.
         """
         url = without_credentials(url)
-        wanted = _Wanted(url, target.name, sha256 and sha256.lower(), size)
+        wanted = _Wanted(url, target.name, sha256 and sha256.lower(), size, login)
         transport = self.transport(url)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -94,6 +96,7 @@ class _Wanted:
     name: str
     sha256: str | None
     size: int | None
+    login: str | None = field(default=None, repr=False)
 
 
 class _Job:
@@ -127,6 +130,8 @@ class _Job:
             again = True
             while again:
                 headers = {"Accept-Encoding": "identity", **self._range()}
+                if wanted.login is not None:
+                    headers["Authorization"] = wanted.login
                 with transport.open(wanted.url, headers, decode=False) as answer:
                     again = self._answered(answer)
         actual = self._hash.hexdigest()

@@ -29,7 +29,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from fromager.derivations.errors import InputError, NetworkError
+from fromager.derivations.errors import AccessDenied, InputError, NetworkError
 from fromager.derivations.index.address import (
     Credentials,
     netrc_hosts,
@@ -129,6 +129,8 @@ class HttpTransport:
             target = without_credentials(urljoin(url, location))
             if urlsplit(target).scheme not in {"http", "https"}:
                 raise NetworkError(url, f"redirected to {redact(target)}")
+            if not same_origin(url, target):
+                headers = {n: v for n, v in headers.items() if n != "Authorization"}
             url = target
         raise NetworkError(url, f"redirected more than {MAX_REDIRECTS} times")
 
@@ -154,7 +156,7 @@ class HttpTransport:
                 method,
                 url,
                 body=body,
-                headers={**headers, **login},
+                headers={**login, **headers},
                 redirect=False,
                 retries=False,
                 preload_content=False,
@@ -201,7 +203,7 @@ class HttpTransport:
             wait = _wait(response.headers, self._now())
             raise Transient(f"the server answered {reason}", retry_after=wait)
         if status in {401, 403, 407}:
-            raise NetworkError(url, f"the server answered {reason}", hint=_LOGIN_HINT)
+            raise AccessDenied(url, f"the server answered {reason}", hint=_LOGIN_HINT)
 
     def _body(
         self, response: BaseHTTPResponse, url: str, decode: bool

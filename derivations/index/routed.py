@@ -44,8 +44,9 @@ class RoutedClient:
         sha256: str | None = None,
         size: int | None = None,
         progress: Callable[[int], None] | None = None,
+        login: str | None = None,
     ) -> str:
         """See `IndexClient.download`."""
         return self.client.download(
-            url, target, sha256=sha256, size=size, progress=progress
+            url, target, sha256=sha256, size=size, progress=progress, login=login
         )

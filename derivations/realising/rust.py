@@ -125,11 +125,7 @@ class Rust:
             with self.steps.store.scratch("fetch") as scratch:
                 folder = scratch.path / "out"
                 folder.mkdir()
-                self.client.download(
-                    self.registries.address(crate, source),
-                    folder / crate.filename,
-                    sha256=crate.sha256,
-                )
+                self.registries.fetch(crate, source, folder / crate.filename)
                 name = instantiate.object_name(crate.filename)
                 return Made(transaction.add_directory(folder, name, consume=True))
 

@@ -7,16 +7,23 @@ address is known here: locks name registries, and registries name their files.
 from __future__ import annotations
 
 import json
+import re
 import threading
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 
-from fromager.derivations.errors import InputError, NetworkError, SourceError
+from fromager.derivations.errors import (
+    AccessDenied,
+    InputError,
+    NetworkError,
+    SourceError,
+)
 
 if TYPE_CHECKING:
     from fromager.derivations.rust.lock import Crate, RegistrySource
@@ -54,24 +61,40 @@ class CargoConfiguration:
     """`[source.<name>]`"""
     registries: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     """`[registries.<name>]`"""
+    tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """By name of a registry, what it lets its users in for."""
 
     @classmethod
-    def load(cls, cargo_home: Path) -> CargoConfiguration:
-        """What a folder's `config.toml` says, or the older `config`.
+    def load(
+        cls, cargo_home: Path, environ: Mapping[str, str] | None = None
+    ) -> CargoConfiguration:
+        """What a folder's `config.toml` and `credentials.toml` say, or the older files
+        without that ending; variables say more of tokens than either.
 
         Raises:
-            InputError: it is no TOML.
+            InputError: one of them is no TOML.
         """
-        for name in ("config", "config.toml"):
-            path = cargo_home / name
-            try:
-                found = tomllib.loads(path.read_text(encoding="utf-8"))
-            except OSError:
-                continue
-            except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-                raise InputError(f"{path} cannot be read: {error}") from error
-            return cls(_tables(found.get("source")), _tables(found.get("registries")))
-        return cls()
+        found = _first_of(cargo_home, "config", "config.toml")
+        secret = _first_of(cargo_home, "credentials", "credentials.toml")
+        registries = _tables(found.get("registries"))
+        tokens: dict[str, str] = {}
+        for tables in (registries, _tables(secret.get("registries"))):
+            for name, table in tables.items():
+                if isinstance(token := table.get("token"), str):
+                    tokens[name] = token
+        for name in registries:
+            variable = f"CARGO_REGISTRIES_{name.upper().replace('-', '_')}_TOKEN"
+            if token := (environ or {}).get(variable):
+                tokens[name] = token
+        return cls(_tables(found.get("source")), registries, tokens)
+
+    def token(self, index: str) -> str | None:
+        """The token for the registry whose sparse index lies there, if one is known."""
+        for name, table in self.registries.items():
+            known = str(table.get("index", "")).removeprefix(_SPARSE)
+            if f"{known.rstrip('/')}/" == index:
+                return self.tokens.get(name)
+        return None
 
     def sparse_index(self, source: RegistrySource) -> str:
         """The address of the index of a registry, with a slash at its end.
@@ -131,45 +154,109 @@ def crate_address(template: str, crate: Crate) -> str:
     return template
 
 
+class Download(Protocol):
+    """Fetches a file; see `Downloader.download`."""
+
+    def __call__(
+        self,
+        url: str,
+        target: Path,
+        *,
+        sha256: str | None = None,
+        login: str | None = None,
+    ) -> object:
+        """Fetch it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Registry:
+    template: str
+    """Where its crates lie."""
+    index: str
+    token: str | None = field(default=None, repr=False)
+    """Sent with requests for crates."""
+
+
 class Registries:
-    """Tells where crates are; asks each registry once, used by many threads."""
+    """Fetches crates; asks each registry once where they are, used by many threads."""
 
     def __init__(
         self,
         configuration: Callable[[], CargoConfiguration],
-        download: Callable[[str, Path], object],
+        download: Download,
     ) -> None:
-        """`configuration` is asked when a crate is; `download` fetches a file."""
+        """`configuration` is asked when a crate is."""
         self._configuration, self._download = configuration, download
-        self._templates: dict[RegistrySource, str] = {}
+        self._known: dict[RegistrySource, _Registry] = {}
         self._lock = threading.Lock()
 
-    def address(self, crate: Crate, source: RegistrySource) -> str:
-        """Where a crate's file lies.
+    def fetch(self, crate: Crate, source: RegistrySource, target: Path) -> None:
+        """Fetch a crate's file, and check that it is the locked one.
 
         Raises:
-            SourceError: its registry does not tell.
-            NetworkError: it cannot be asked.
+            SourceError: its registry does not tell where it is.
+            HashMismatch: it is another.
+            NetworkError: it is not given.
         """
         with self._lock:
-            if source not in self._templates:
-                self._templates[source] = self._ask(source)
-            return crate_address(self._templates[source], crate)
+            if source not in self._known:
+                self._known[source] = self._ask(source)
+            registry = self._known[source]
+        url = crate_address(registry.template, crate)
+        with _remedied(registry.index):
+            self._download(url, target, sha256=crate.sha256, login=registry.token)
 
-    def _ask(self, source: RegistrySource) -> str:
-        index = self._configuration().sparse_index(source)
-        url = f"{index}config.json"
-        with TemporaryDirectory(prefix="fromager-") as folder:
+    def _ask(self, source: RegistrySource) -> _Registry:
+        configuration = self._configuration()
+        index = configuration.sparse_index(source)
+        token, url = configuration.token(index), f"{index}config.json"
+        with TemporaryDirectory(prefix="fromager-") as folder, _remedied(index):
             path = Path(folder, "config.json")
-            self._download(url, path)
+            self._download(url, path, login=token)
             try:
-                template = json.loads(path.read_bytes())["dl"]
-            except (ValueError, KeyError, TypeError) as error:
+                found = json.loads(path.read_bytes())
+                template, closed = found["dl"], found.get("auth-required", False)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 reason = "this is not the configuration of a registry of crates"
                 raise NetworkError(url, reason) from error
         if urlsplit(str(template)).scheme not in ("https", "http", "file"):
             raise NetworkError(url, f"it has its crates at {template!r}")
-        return str(template)
+        # Crates may lie on another server, which gets the token only if the registry
+        # says so: as cargo does it (RFC 3139).
+        return _Registry(str(template), index, token if closed is True else None)
+
+
+@contextmanager
+def _remedied(index: str) -> Iterator[None]:
+    """Name the remedy where a registry does not let us in."""
+    try:
+        yield
+    except AccessDenied as error:
+        hint = (
+            f"Name the registry in cargo's configuration (`[registries.<name>]` with "
+            f'`index = "sparse+{index}"`), and give its `token` in cargo\'s '
+            "credentials.toml, or user and password in a netrc file"
+        )
+        raise AccessDenied(error.url, error.reason, hint=hint) from error
+
+
+def _first_of(folder: Path, *names: str) -> Mapping[str, object]:
+    """The first of some TOML files that is there; empty if none is."""
+    for name in names:
+        path = folder / name
+        try:
+            return tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError:
+            continue
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path} cannot be read: {error}") from error
+        except tomllib.TOMLDecodeError as error:
+            # Not chained, and only where it is: the file may hold a token.
+            line = re.search(r"at line \d+", str(error))
+            where = f" {line[0]}" if line else ""
+            raise InputError(f"{path} cannot be read: it is no TOML{where}") from None
+    return {}
 
 
 def _prefix(name: str) -> str:

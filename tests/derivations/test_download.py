@@ -90,6 +90,20 @@ def test_wrong_bytes_are_an_error_that_names_both_hashes(fetch: Fetcher) -> None
     assert list(fetch.target.parent.iterdir()) == []
 
 
+def test_a_login_is_for_the_server_that_is_asked_and_for_no_other(
+    fetch: Fetcher,
+) -> None:
+    with local_index({NAME: CONTENT}) as other:
+        there = {"Location": other.file_url(NAME)}
+        fetch.index.fail(NAME, status=302, headers=there, times=1)
+        url = fetch.index.file_url(NAME)
+
+        fetch.downloader().download(url, fetch.target, sha256=HASH, login="secret")
+
+    assert fetch.index.requests[0].headers["authorization"] == "secret"
+    assert "authorization" not in other.requests[0].headers
+
+
 def test_what_was_there_survives_a_failure(fetch: Fetcher) -> None:
     fetch.target.parent.mkdir()
     fetch.target.write_bytes(b"before")

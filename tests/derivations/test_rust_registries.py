@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fromager.derivations.errors import InputError, NetworkError, SourceError
+from fromager.derivations.errors import (
+    AccessDenied,
+    InputError,
+    NetworkError,
+    SourceError,
+)
 from fromager.derivations.rust.lock import Crate, RegistrySource
 from fromager.derivations.rust.registries import (
     CargoConfiguration,
@@ -22,6 +27,29 @@ if TYPE_CHECKING:
 DEFAULT = RegistrySource(DEFAULT_INDEX)
 PRIVATE = RegistrySource("https://git.example.test/private-index")
 LEAF = Crate("leaf", "1.2.0", DEFAULT, "a" * 64)
+
+
+SPARSE = RegistrySource("sparse+https://c.example.test/")
+NAMED = '[registries.acme]\nindex = "sparse+https://c.example.test/"\n'
+
+
+class Server:
+    """Gives one content, and keeps who asked for what with which token."""
+
+    def __init__(self, configuration: dict[str, object]) -> None:
+        self.content = json.dumps(configuration)
+        self.asked: list[tuple[str, str | None]] = []
+
+    def __call__(
+        self,
+        url: str,
+        target: Path,
+        *,
+        sha256: str | None = None,
+        login: str | None = None,
+    ) -> None:
+        self.asked.append((url, login))
+        target.write_text(self.content)
 
 
 def configured(
@@ -130,31 +158,82 @@ def test_addresses_follow_the_template_of_a_registry(
     assert crate_address(template, crate) == address
 
 
-def test_a_registry_is_asked_once_and_only_when_it_is_needed() -> None:
-    asked = []
+def test_a_registry_is_asked_once_and_only_when_it_is_needed(tmp_path: Path) -> None:
+    server = Server({"dl": "https://f.example.test"})
+    registries = Registries(CargoConfiguration, server)
+    assert server.asked == []
 
-    def download(url: str, path: Path) -> None:
-        asked.append(url)
-        path.write_text(json.dumps({"dl": "https://f.example.test"}))
+    for _ in range(2):
+        registries.fetch(LEAF, SPARSE, tmp_path / "file")
 
-    source = RegistrySource("sparse+https://c.example.test/")
-    registries = Registries(CargoConfiguration, download)
-    assert asked == []
+    assert server.asked == [
+        ("https://c.example.test/config.json", None),
+        ("https://f.example.test/leaf/1.2.0/download", None),
+        ("https://f.example.test/leaf/1.2.0/download", None),
+    ]
 
-    addresses = {registries.address(LEAF, source) for _ in range(3)}
 
-    assert addresses == {"https://f.example.test/leaf/1.2.0/download"}
-    assert asked == ["https://c.example.test/config.json"]
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_token_is_sent_to_crates_where_the_registry_demands_it(
+    tmp_path: Path, closed: bool
+) -> None:
+    config = configured(tmp_path, NAMED)
+    (tmp_path / "credentials.toml").write_text(
+        '[registries.acme]\ntoken = "secret"\n[registries.other]\ntoken = "no"\n'
+    )
+    server = Server({"dl": "https://f.example.test", "auth-required": closed})
+    registries = Registries(lambda: CargoConfiguration.load(tmp_path), server)
+
+    registries.fetch(LEAF, SPARSE, tmp_path / "file")
+
+    assert server.asked == [
+        ("https://c.example.test/config.json", "secret"),
+        ("https://f.example.test/leaf/1.2.0/download", "secret" if closed else None),
+    ]
+    assert config.tokens == {}
+    assert "secret" not in repr(CargoConfiguration.load(tmp_path))
+
+
+def test_variables_say_more_of_tokens_than_files(tmp_path: Path) -> None:
+    configured(tmp_path, NAMED + 'token = "of the configuration"\n')
+    variables = {"CARGO_REGISTRIES_ACME_TOKEN": "of the environment"}
+
+    found = CargoConfiguration.load(tmp_path, variables)
+
+    assert CargoConfiguration.load(tmp_path).tokens == {"acme": "of the configuration"}
+    assert found.token("https://c.example.test/") == "of the environment"
+    assert found.token("https://d.example.test/") is None
+
+
+def test_a_registry_that_lets_nobody_in_is_told_with_the_remedy(tmp_path: Path) -> None:
+    def download(
+        url: str, target: Path, *, sha256: str | None = None, login: str | None = None
+    ) -> None:
+        raise AccessDenied(url, "the server answered 401 Unauthorized")
+
+    with pytest.raises(AccessDenied, match=r"config\.json: .* 401") as error:
+        Registries(CargoConfiguration, download).fetch(LEAF, SPARSE, tmp_path / "file")
+
+    assert 'index = "sparse+https://c.example.test/"' in str(error.value.hint)
+    assert "credentials.toml" in str(error.value.hint)
+
+
+def test_credentials_that_cannot_be_read_are_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "credentials.toml").write_text('[registries.acme]\ntoken = "secret\n')
+
+    with pytest.raises(InputError, match=r"credentials\.toml.* at line 2") as error:
+        CargoConfiguration.load(tmp_path)
+
+    assert "secret" not in str(error.value)
 
 
 @pytest.mark.parametrize(
     "content", ["<html>", "{}", "[]", '{"dl": "ftp://f.test"}', '{"dl": 3}']
 )
-def test_a_page_that_is_no_registry_is_refused(content: str) -> None:
-    def download(url: str, path: Path) -> None:
-        path.write_text(content)
-
-    registries = Registries(CargoConfiguration, download)
+def test_a_page_that_is_no_registry_is_refused(tmp_path: Path, content: str) -> None:
+    server = Server({})
+    server.content = content
+    registries = Registries(CargoConfiguration, server)
 
     with pytest.raises(NetworkError, match=r"config\.json"):
-        registries.address(LEAF, DEFAULT)
+        registries.fetch(LEAF, DEFAULT, tmp_path / "file")
