@@ -88,14 +88,13 @@ class Plan:
     goal: int | None = None
     """How many bytes are to go; None for all that can."""
 
-    @property
-    def lasting(self) -> frozenset[object]:
-        """What was taken into account of roots."""
-        return self.roots.lasting
-
 
 class _RootsChanged(Exception):
     """Roots hold something that the plan does not know of."""
+
+    def __init__(self, roots: Roots) -> None:
+        super().__init__()
+        self.roots = roots
 
 
 class Collector:
@@ -125,7 +124,8 @@ class Collector:
         Raises:
             InvalidRecord: a root that cannot be read: what it keeps is not known.
         """
-        plan = self._plan(policy, NOTHING)
+        roots = find_roots(self._layout, self._generations, self._links)
+        plan = self._plan(policy, NOTHING, roots)
         doomed = list(plan.order.nodes)
         freed = gone = self.weigh(plan.census, doomed)
         names = {plan.census.graph.names[node] for node in doomed}
@@ -168,8 +168,9 @@ class Collector:
                 raise storage_error(self._layout.root, error) from error
 
     def _collect(self, policy: Policy) -> Collected:
+        self._links.watch()
         # A root that cannot be read is found before anything is changed.
-        find_roots(self._layout, self._generations, self._links)
+        roots = find_roots(self._layout, self._generations, self._links)
         self._effect("give up reserve")
         self._layout.reserve.unlink(missing_ok=True)
         abandoned = list(find_abandoned(self._layout))
@@ -178,7 +179,7 @@ class Collector:
         thorough = self._begin() or policy.thorough
         discard = Discard(self._layout, self._lease, self._pool, self._effect)
         try:
-            done = self._delete(policy, discard)
+            done = self._delete(policy, discard, roots)
             litter = abandoned + self._removed(self._litter(policy, frozenset()))
             kinds = _by_kind(litter)
             if not policy.keep_records:
@@ -196,13 +197,12 @@ class Collector:
         self._layout.collecting.unlink(missing_ok=True)
         return replace(done, freed=freed, litter=kinds, postponed=postponed)
 
-    def _plan(self, policy: Policy, freed: Amount) -> Plan:
+    def _plan(self, policy: Policy, freed: Amount, roots: Roots) -> Plan:
         now = int(self._clock())
-        roots = find_roots(self._layout, self._generations, self._links)
         gone = expired(roots.generations, policy, now)
         census = take_census(self._database, policy)
         graph = census.graph
-        held = [node for root in roots.each(gone) for node in census.nodes(root)]
+        held = census.nodes_of(roots.held(gone))
         if policy.keep_recent is not None:
             held += recent(graph, now - policy.keep_recent)
         alive = reach(graph, held)
@@ -220,12 +220,12 @@ class Collector:
         some = plan.order.until(goal, lambda n: self._weigh(census, ledger, n).bytes)
         return Plan(census, alive, some, gone, roots, goal)
 
-    def _delete(self, policy: Policy, discard: Discard) -> Collected:
+    def _delete(self, policy: Policy, discard: Discard, roots: Roots) -> Collected:
         """Delete generations and objects, planned anew whenever a root was made."""
         total = Collected()
         while True:
             before = total.freed
-            plan = self._plan(policy, before)
+            plan = self._plan(policy, before, roots)
             total = self._drop_roots(plan, total)
             try:
                 for chunk in plan.order.chunks(CHUNK):
@@ -233,8 +233,8 @@ class Collector:
                     freed = total.freed + discard.empty()
                     total = replace(total, objects=total.objects + count, freed=freed)
                 return replace(total, short=_short(policy, plan, total.freed, before))
-            except _RootsChanged:
-                continue
+            except _RootsChanged as changed:
+                roots = changed.roots
 
     def _drop_roots(self, plan: Plan, total: Collected) -> Collected:
         gone = list(total.generations)
@@ -263,8 +263,8 @@ class Collector:
     ) -> list[str]:
         graph, objects, alive = plan.census.graph, plan.census.objects, plan.alive
         roots = find_roots(self._layout, self._generations, self._links)
-        if not roots.lasting <= plan.lasting:
-            raise _RootsChanged
+        if roots.has_more_than(plan.roots):
+            raise _RootsChanged(roots)
         noted = (str(path) for paths in roots.processes.values() for path in paths)
         spread(graph, alive, [objects[path] for path in noted if path in objects])
         while True:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from fromager.store.path import HASH_LENGTH, StorePath
+from fromager.store.path import HASH_LENGTH
 from fromager.store.pool import Amount, blob_names
 from fromager.store.removal import remove_tree
 
@@ -41,18 +40,11 @@ class Discard:
         `blob` is the name of its only blob, if it is known to be a file. The writer's
         lock is held: nobody is making an object valid at that place.
         """
-        path = StorePath.parse(name)
-        place, record = (
-            self._layout.object(path),
-            os.fsencode(self._layout.record(path)),
-        )
+        raw = name.encode()
+        place, record = self._layout.object_named(raw), self._layout.record_named(raw)
         if blob is not None:
-            self._effect("delete object")
-            with suppress(FileNotFoundError):
-                os.unlink(place)
-            self._effect("delete record")
-            with suppress(FileNotFoundError):
-                os.unlink(record)
+            self._unlink("delete object", place)
+            self._unlink("delete record", record)
             self._blobs.append(blob)
         else:
             for old, new in (
@@ -73,13 +65,14 @@ class Discard:
         """
         for name in self._trees:
             record = self._inside(f"{name}.json")
-            with suppress(FileNotFoundError), open(record, "rb") as stream:
-                self._blobs += blob_names(stream.read())
+            try:
+                with open(record, "rb") as stream:
+                    self._blobs += blob_names(stream.read())
+            except FileNotFoundError:
+                pass
             self._effect("delete object")
             remove_tree(self._inside(name), self._effect)
-            self._effect("delete record")
-            with suppress(FileNotFoundError):
-                os.unlink(record)
+            self._unlink("delete record", record)
         freed = self._pool.release(self._blobs)
         self._trees, self._blobs = [], []
         return freed
@@ -96,6 +89,13 @@ class Discard:
             self._effect("make staging")
             os.mkdir(self._folder, 0o700)
         return b"%b/%b" % (self._folder, name.encode())
+
+    def _unlink(self, effect: str, place: bytes) -> None:
+        self._effect(effect)
+        try:  # there are many: a context manager takes its time
+            os.unlink(place)
+        except FileNotFoundError:
+            return
 
     def _move(self, place: bytes, target: bytes) -> None:
         try:

@@ -181,7 +181,11 @@ class StoreLayout:
 
     def object(self, path: StorePath) -> bytes:
         """Where an object lies."""
-        return b"%b/%b" % (self.root_bytes, str(path).encode())
+        return self.object_named(str(path).encode())
+
+    def object_named(self, path: bytes) -> bytes:
+        """Where the object with this store path lies."""
+        return b"%b/%b" % (self.root_bytes, path)
 
     @cached_property
     def records(self) -> Path:
@@ -191,6 +195,14 @@ class StoreLayout:
     def record(self, path: StorePath) -> Path:
         """Where an object's record lies."""
         return self.records / f"{path}.json"
+
+    def record_named(self, path: bytes) -> bytes:
+        """Where the record of the object with this store path lies."""
+        return b"%b/%b.json" % (self._records_bytes, path)
+
+    @cached_property
+    def _records_bytes(self) -> bytes:
+        return os.fsencode(self.records)
 
     def realisation(self, key: Digest, record: Digest) -> Path:
         """Where the record of a realisation lies."""

@@ -9,22 +9,25 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import Enum
 from errno import EINVAL
-from pathlib import Path
 from time import time_ns
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fromager.store.errors import InvalidName, InvalidRecord, ObjectMissing
 from fromager.store.file_status import RACY_NS
-from fromager.store.path import StorePath
+from fromager.store.path import StorePath, check_path
 from fromager.store.realisation import NOT_A_RECORD
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fromager.store.layout import StoreLayout
 
 RECORD_VERSION: Final = 1
+
+MARKED: Final = (0, 0)
+"""Access and modification time of the folder of listings while it is watched."""
 
 
 class LinkState(Enum):
@@ -37,17 +40,17 @@ class LinkState(Enum):
     """Whether it is there cannot be told: it keeps what it was made for."""
 
 
-@dataclass(frozen=True, slots=True)
-class LinkRoot:
-    """A user's link into the store, as it was found."""
+class LinkRoot(NamedTuple):
+    """A user's link into the store, as it was found. There may be very many."""
 
-    link: Path
+    link: str
     state: LinkState
-    target: StorePath
-    """What it leads to; if that cannot be told, what it led to when it was made."""
+    target: str
+    """The store path of what it leads to; if that cannot be told, of what it led to
+    when it was made."""
     made: int
     """Seconds since the epoch."""
-    listing: Path
+    listing: str
     """The file that lists it."""
 
 
@@ -57,11 +60,27 @@ class Links:
     def __init__(self, layout: StoreLayout) -> None:
         self._layout = layout
         self._folder: tuple[int, int] | None = None
+        self._marked = False
         self._listed: dict[str, tuple[LinkRoot, str | None]] = {}
         self._identities: dict[str, tuple[int, int, int]] = {}
+        self._all: tuple[LinkRoot, ...] = ()
+
+    def watch(self) -> None:
+        """See from now on that a link is listed, in whichever tick of the clock.
+
+        The folder gets a time that no change of it can give it. Only one may do so at
+        a time: who collects garbage. What it listed before is looked at again.
+        """
+        self._folder = None
+        # Only its owner may set it: others look at each listing while it is new.
+        with suppress(PermissionError):
+            os.utime(self._layout.links, ns=MARKED)
+            self._marked = True
 
     def all(self) -> tuple[LinkRoot, ...]:
         """All links that are listed, as they are now; nothing is changed.
+
+        It is the same object as before if all is as it was.
 
         Raises:
             InvalidRecord: a file that is no listing: what it kept alive is not known.
@@ -71,57 +90,75 @@ class Links:
         except FileNotFoundError:
             return ()
         folder = (status.st_ino, status.st_mtime_ns)
+        before = self._listed
         if folder != self._folder:
-            self._read()
+            self._listed = self._read(before)
             # One that is made within a tick of the clock would not be seen.
             old = status.st_mtime_ns < time_ns() - RACY_NS
-            self._folder = folder if old else None
+            marked = self._marked and status.st_mtime_ns == MARKED[1]
+            self._folder = folder if old or marked else None
         else:
-            self._look()
-        return tuple(root for root, _ in self._listed.values())
+            self._listed = self._looked(before)
+        if self._listed is not before:
+            self._all = tuple([root for root, _ in self._listed.values()])
+        return self._all
 
-    def _look(self) -> None:
-        """Read the links again; what is listed is as it was."""
-        for listing, (root, target) in self._listed.items():
-            if target is None or not _leads_to(root.link, target):
-                with suppress(FileNotFoundError):
-                    content = _content(listing)
-                    self._listed[listing] = read_link(self._layout, listing, content)
+    def _looked(
+        self, before: dict[str, tuple[LinkRoot, str | None]]
+    ) -> dict[str, tuple[LinkRoot, str | None]]:
+        """What is listed is as it was; the links are read again."""
+        changed = {
+            listing: root
+            for listing, (root, target) in before.items()
+            if target is None or not _leads_to(root.link, target)
+        }
+        found = dict(before) if changed else before
+        for listing in changed:
+            with suppress(FileNotFoundError):
+                found[listing] = read_link(self._layout, listing, _content(listing)[0])
+        return found
 
-    def _read(self) -> None:
+    def _read(
+        self, before: dict[str, tuple[LinkRoot, str | None]]
+    ) -> dict[str, tuple[LinkRoot, str | None]]:
         """Read all that is listed, but what is as it was."""
         folder = os.fspath(self._layout.links)
-        before, self._listed = self._listed, {}
+        listed: dict[str, tuple[LinkRoot, str | None]] = {}
         for name in sorted(os.listdir(folder)):
             if not name.endswith(".json"):
                 continue
             listing = f"{folder}/{name}"
             with suppress(FileNotFoundError):
-                status = os.stat(listing)
-                identity = (status.st_ino, status.st_mtime_ns, status.st_size)
                 seen = before.get(listing)
-                if seen and self._identities[listing] == identity:
+                if seen and self._identities[listing] == _identity(os.stat(listing)):
                     root, target = seen
                     if target is not None and _leads_to(root.link, target):
-                        self._listed[listing] = seen
+                        listed[listing] = seen
                         continue
-                found = read_link(self._layout, listing, _content(listing))
-                self._listed[listing] = found
+                content, identity = _content(listing)
+                listed[listing] = read_link(self._layout, listing, content)
                 self._identities[listing] = identity
+        return listed
 
 
-def _leads_to(link: Path, target: str) -> bool:
+def _leads_to(link: str, target: str) -> bool:
     try:
         return os.readlink(link) == target
     except OSError:
         return False
 
 
-def _content(listing: str) -> bytes:
+def _identity(status: os.stat_result) -> tuple[int, int, int]:
+    """What a file has that is never written to, and no other that replaces it."""
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _content(listing: str) -> tuple[bytes, tuple[int, int, int]]:
+    """The bytes of a listing, and which file it is."""
     descriptor = os.open(listing, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        size = os.fstat(descriptor).st_size
-        return os.read(descriptor, size)
+        status = os.fstat(descriptor)
+        return os.read(descriptor, status.st_size), _identity(status)
     finally:
         os.close(descriptor)
 
@@ -138,24 +175,25 @@ def read_link(
         value = json.loads(content.decode("ascii"))
         if value["version"] != RECORD_VERSION:
             raise InvalidRecord(listing, f"version {value['version']} is unknown")
-        link, mount = Path(value["link"]), os.fspath(value["mount"])
-        path, made = StorePath.parse(value["path"]), int(value["made"])
+        link, mount, path = value["link"], value["mount"], check_path(value["path"])
+        if not (isinstance(link, str) and isinstance(mount, str)):
+            raise InvalidRecord(listing, "a place that is no text")
+        made = int(value["made"])
     except NOT_A_RECORD as error:
         raise InvalidRecord(listing, f"not the listing of a link: {error}") from None
     try:
         target = os.readlink(link)
-        place = target if target.startswith("/") else f"{link.parent}/{target}"
-        now = _object_at(layout, place, path)
-        return LinkRoot(link, LinkState.THERE, now, made, Path(listing)), target
+        now = _object_at(layout, target, path, os.path.dirname(link))
+        return LinkRoot(link, LinkState.THERE, now, made, listing), target
     except ObjectMissing:
         state = LinkState.GONE
     except (FileNotFoundError, NotADirectoryError):
-        state = LinkState.GONE if _is_mounted(Path(mount)) else LinkState.UNREADABLE
-    except OSError as error:
+        state = LinkState.GONE if os.path.ismount(mount) else LinkState.UNREADABLE
+    except (OSError, ValueError) as error:
         # That is what is said of a file or folder that is no link.
-        gone = error.errno == EINVAL
+        gone = isinstance(error, OSError) and error.errno == EINVAL
         state = LinkState.GONE if gone else LinkState.UNREADABLE
-    return LinkRoot(link, state, path, made, Path(listing)), None
+    return LinkRoot(link, state, path, made, listing), None
 
 
 def object_at(layout: StoreLayout, place: Path) -> StorePath:
@@ -164,24 +202,19 @@ def object_at(layout: StoreLayout, place: Path) -> StorePath:
     Raises:
         ObjectMissing: no object can be at that place.
     """
-    return _object_at(layout, os.fspath(place), None)
+    return StorePath.parse(_object_at(layout, os.fspath(place), None, ""))
 
 
-def _object_at(layout: StoreLayout, place: str, likely: StorePath | None) -> StorePath:
+def _object_at(layout: StoreLayout, place: str, likely: str | None, folder: str) -> str:
+    """The store path in a place, which may be below a folder."""
+    if likely is not None:
+        for above in layout.names:
+            if place.startswith(above) and place[len(above) :] == likely:
+                return likely
     # Not resolved: links inside of an object are its own.
-    normal = os.path.abspath(place)
+    normal = os.path.abspath(os.path.join(folder, place))
     for above in layout.names:
         if normal.startswith(above):
-            name = normal[len(above) :].partition("/")[0]
-            if likely is not None and name == str(likely):
-                return likely
             with suppress(InvalidName):
-                return StorePath.parse(name)
+                return check_path(normal[len(above) :].partition("/")[0])
     raise ObjectMissing(place)
-
-
-def _is_mounted(folder: Path) -> bool:
-    try:
-        return folder.is_mount()
-    except OSError:
-        return False

@@ -22,6 +22,7 @@ HASH_LENGTH: Final = 32
 NAME_LIMIT: Final = 211
 """The longest name, so that hash, dash, name and a suffix fit 255 bytes."""
 
+_PATH: Final = re.compile(r"[a-z2-7]{32}-[A-Za-z0-9+_=][A-Za-z0-9+._=-]{0,210}")
 _NAME: Final = re.compile(r"[A-Za-z0-9+_=][A-Za-z0-9+._=-]*")
 _HASH: Final = re.compile(r"[a-z2-7]{32}")
 
@@ -40,6 +41,18 @@ def check_name(name: str) -> str:
     if _NAME.fullmatch(name) is None:
         raise InvalidName(name, "only A-Z a-z 0-9 + . _ = - may be in it")
     return name
+
+
+def check_path(text: str) -> str:
+    """The same text, if it is a store path; as `StorePath.parse`, and many times faster.
+
+    Raises:
+        InvalidName: not a store path.
+    """
+    if _PATH.fullmatch(text) is None:
+        # That says what is wrong with it.
+        return str(StorePath.parse(text))
+    return text
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fromager.store.digest import derived_digest
@@ -25,7 +26,6 @@ from fromager.store.locks import exclusive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     from fromager.store.layout import StoreLayout
     from fromager.store.links import LinkRoot
@@ -117,11 +117,11 @@ def forget_links(
     with exclusive(layout.locks / "roots", effect):
         for link in links:
             with suppress(FileNotFoundError):
-                content = link.listing.read_bytes()
-                found, _ = read_link(layout, str(link.listing), content)
+                place = Path(link.listing)
+                found, _ = read_link(layout, link.listing, place.read_bytes())
                 if found.state is LinkState.GONE:
                     effect("forget link")
-                    link.listing.unlink()
+                    place.unlink()
                     count += 1
     return count
 

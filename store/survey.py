@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from fromager.store.generations import Member
 from fromager.store.leases import reliances
 from fromager.store.links import LinkState
 from fromager.store.liveness import Edge, GraphBuilder
+from fromager.store.path import StorePath
 from fromager.store.realisation import NOT_A_RECORD, is_evidence_record
 
 if TYPE_CHECKING:
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from fromager.store.database import Database
+    from fromager.store.digest import Digest
     from fromager.store.garbage import Policy
     from fromager.store.generations import Generation, Generations
     from fromager.store.layout import StoreLayout
     from fromager.store.links import LinkRoot, Links
     from fromager.store.liveness import Graph
-    from fromager.store.path import StorePath
 
 
 class RootKind(Enum):
@@ -66,14 +67,28 @@ class Roots:
     links: tuple[LinkRoot, ...]
     processes: Mapping[str, frozenset[StorePath]]
 
-    @property
-    def lasting(self) -> frozenset[object]:
-        """What roots hold that do not end with a process."""
-        found: set[object] = set()
-        for each in self.generations:
-            found.update((member.path, member.key) for member in each.members)
-        found.update((each.target, None) for each in self.links if not _gone(each))
-        return frozenset(found)
+    def has_more_than(self, before: Roots) -> bool:
+        """Whether roots that do not end with a process hold what they did not then."""
+        if (self.links, self.generations) == (before.links, before.generations):
+            return False
+        return not self._lasting() <= before._lasting()
+
+    def held(
+        self, without: Iterable[Generation] = ()
+    ) -> Iterator[tuple[str, Digest | None]]:
+        """The paths that all of them hold, but some generations, and with which key."""
+        for each in self._generations_but(without):
+            for member in each.members:
+                yield str(member.path), member.key
+        for link in self.links:
+            if not _gone(link):
+                yield link.target, None
+        for paths in self.processes.values():
+            for path in paths:
+                yield str(path), None
+
+    def _lasting(self) -> set[tuple[str, Digest | None]]:
+        return set(replace(self, processes={}).held())
 
     @property
     def broken(self) -> tuple[LinkRoot, ...]:
@@ -82,23 +97,28 @@ class Roots:
 
     def each(self, without: Iterable[Generation] = ()) -> Iterator[Root]:
         """All of them, but for some generations."""
-        left_out = {(each.root, each.number) for each in without}
-        for each in self.generations:
-            if (each.root, each.number) not in left_out:
-                yield Root(
-                    *(RootKind.GENERATION, each.root, each.members),
-                    *(each.number, each.current, each.created),
-                )
+        for each in self._generations_but(without):
+            yield Root(
+                *(RootKind.GENERATION, each.root, each.members),
+                *(each.number, each.current, each.created),
+            )
         for link in self.links:
             if not _gone(link):
+                target = Member("", StorePath.parse(link.target))
                 yield Root(
-                    *(RootKind.LINK, str(link.link), (Member("", link.target),)),
+                    *(RootKind.LINK, link.link, (target,)),
                     since=link.made,
                     certain=link.state is LinkState.THERE,
                 )
         for name, paths in sorted(self.processes.items()):
             members = tuple(Member("", path) for path in sorted(paths))
             yield Root(RootKind.PROCESS, name, members)
+
+    def _generations_but(self, some: Iterable[Generation]) -> Iterator[Generation]:
+        left_out = {(each.root, each.number) for each in some}
+        for each in self.generations:
+            if (each.root, each.number) not in left_out:
+                yield each
 
 
 def find_roots(layout: StoreLayout, generations: Generations, links: Links) -> Roots:
@@ -127,14 +147,18 @@ class Census:
 
     def nodes(self, root: Root) -> list[int]:
         """What a root holds, as far as it is valid."""
+        return self.nodes_of((str(each.path), each.key) for each in root.members)
+
+    def nodes_of(self, held: Iterable[tuple[str, Digest | None]]) -> list[int]:
+        """The objects at these paths, and the builds that are held with them."""
         found = []
-        for member in root.members:
-            path = str(member.path)
-            if path in self.objects:
-                found.append(self.objects[path])
-                build = self.builds.get((str(member.key), path))
-                if build is not None:
-                    found.append(build)
+        for path, key in held:
+            node = self.objects.get(path)
+            if node is not None:
+                found.append(node)
+                if key is not None:
+                    build = self.builds.get((str(key), path))
+                    found += [] if build is None else [build]
         return found
 
 

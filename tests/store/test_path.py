@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fromager.store import Digest, InvalidName, StorePath, blob_digest, check_name
+from fromager.store.path import check_path
 
 NAMES = st.from_regex(r"[A-Za-z0-9+_=][A-Za-z0-9+._=-]{0,40}", fullmatch=True)
 DIGESTS = st.binary(min_size=32, max_size=32).map(Digest)
@@ -47,13 +48,18 @@ def test_a_proper_name_is_given_back(name: str) -> None:
     assert check_name(name) == name
 
 
-@given(st.text(max_size=60))
+@given(
+    st.text(max_size=60)
+    | st.from_regex(r"[a-z1-8]{31,33}[-.][A-Za-z0-9+._=/é-]{0,220}\n?", fullmatch=True)
+)
 def test_text_is_a_path_or_refused(text: str) -> None:
     try:
         path = StorePath.parse(text)
     except InvalidName:
+        with pytest.raises(InvalidName):
+            check_path(text)
         return
-    assert str(path) == text
+    assert str(path) == text == check_path(text)
 
 
 @pytest.mark.parametrize(
