@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from fromager.cli.wiring import Wiring
     from fromager.derivations import (
         Customisation,
+        Event,
         Interpreter,
         Realiser,
         RealiseRequest,
+        Reporter,
         Repositories,
         RoutedClient,
         Steps,
@@ -70,9 +72,16 @@ class Means:
         )
 
     def realiser(
-        self, *, keep_going: bool = False, keep_failed: bool = False
+        self,
+        *,
+        keep_going: bool = False,
+        keep_failed: bool = False,
+        heard: Reporter | None = None,
     ) -> tuple[Realiser, Steps]:
-        """What realises the request, and what does the steps of it."""
+        """What realises the request, and what does the steps of it.
+
+        `heard` is told of what happens, too.
+        """
         from fromager.cli.sharing import Sharing
         from fromager.derivations import CargoConfiguration, Realiser, Steps, Target
 
@@ -87,9 +96,14 @@ class Means:
             base = wiring.base(store, self.interpreter, thorough=True)
             return Target(self.interpreter, base, sandbox)
 
+        def report(event: Event) -> None:
+            wiring.report(event)
+            if heard is not None:
+                heard(event)
+
         steps = Steps(
             store,
-            wiring.report,
+            report,
             wiring.jobs,
             sandbox.level,
             stop=self.stop,

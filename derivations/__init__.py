@@ -76,7 +76,7 @@ _HOME = {
         "why_rebuilt"
     ),
     "realising.lock_making": "Planned joined",
-    "realising.memo": "Memo plan_key",
+    "realising.memo": "Grounds Memo plan_key",
     "realising.patching": (
         "SourceTree SourceTrees WorkTree all_patches before_patch "
         "make_work_tree try_patches unpatched written_patch"

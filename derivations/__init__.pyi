@@ -155,6 +155,7 @@ from fromager.derivations.realising.history import last_failure as last_failure
 from fromager.derivations.realising.history import why_rebuilt as why_rebuilt
 from fromager.derivations.realising.lock_making import Planned as Planned
 from fromager.derivations.realising.lock_making import joined as joined
+from fromager.derivations.realising.memo import Grounds as Grounds
 from fromager.derivations.realising.memo import Memo as Memo
 from fromager.derivations.realising.memo import plan_key as plan_key
 from fromager.derivations.realising.patching import SourceTree as SourceTree

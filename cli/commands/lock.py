@@ -17,6 +17,7 @@ from fromager.cli.locks import (
     write_whole,
 )
 from fromager.cli.realiser import Means
+from fromager.cli.remembered_lock import RememberedLock
 from fromager.cli.request_options import build_options, requirement_options
 from fromager.cli.wiring import Wiring, wire
 
@@ -156,14 +157,22 @@ def _lock(
 ) -> Lock:
     from packaging.utils import canonicalize_name
 
-    from fromager.cli.progress import end_progress
     from fromager.derivations import LockedPlatform, kept_versions
 
+    given_up = frozenset(canonicalize_name(name) for name in upgraded)
+    names = (index.name for index in wiring.indexes.indexes)
+    said = locked_request(request, wiring.settings, names)
     with wiring.open_store(create=True) as store:
         means = Means.of(wiring, store, request, refresh=refresh)
+        memory = RememberedLock(means, said, before, given_up)
+        known = memory.recall()
+        if known is not None:
+            return known
+
+        from fromager.cli.progress import end_progress
+
         platform = LockedPlatform.of(means.interpreter)
-        given_up = frozenset(canonicalize_name(name) for name in upgraded)
-        realiser, steps = means.realiser()
+        realiser, steps = means.realiser(heard=memory.hear)
         try:
             with stopping(means.stop):
                 planned = realiser.plan(
@@ -171,8 +180,9 @@ def _lock(
                 )
         finally:
             end_progress(wiring.report)
-        names = (index.name for index in wiring.indexes.indexes)
-        return planned.lock(platform, locked_request(request, wiring.settings, names))
+        lock = planned.lock(platform, said)
+        memory.remember(lock, planned.pages)
+        return lock
 
 
 def _check_platforms(before: Lock, lock: Lock, output: str) -> None:

@@ -153,7 +153,7 @@ def _realise(
     refresh: bool,
 ) -> Realised:
     """The request's wheels: from the database alone where nothing has changed."""
-    from fromager.derivations import Memo, plan_key
+    from fromager.derivations import Grounds, Memo, plan_key
 
     means = Means.of(wiring, store, request, refresh=refresh)
     base = wiring.known_base(store, means.interpreter)
@@ -182,5 +182,6 @@ def _realise(
         custom = means.customisation
         watched = custom.watched() | wiring.rust.watched
         only = day if custom.depends_on_the_day else ""
-        memo.remember(plan, realised, pages, watched, only)
+        said = {name: str(digest) for name, digest in pages.items()}
+        memo.remember(plan, realised, Grounds(said, watched, only))
     return realised

@@ -53,6 +53,8 @@ class Peek:
     digest: Digest
     fresh: bool
     """Whether `lookup` would answer with this digest without a request."""
+    stamp: str = ""
+    """Equal as long as the addresses of its files are, too."""
 
 
 class IndexClient(Protocol):
@@ -151,7 +153,7 @@ class HttpIndexClient:
                 return None
             fresh = fresh and self._is_good(index, project, header)
             if header.digest is not None:
-                return Peek(header.digest, fresh)
+                return Peek(header.digest, fresh, f"{header.stamp} {header.url}")
         return Peek(blob_digest(ABSENT), fresh)
 
     def download(
@@ -301,8 +303,10 @@ class HttpIndexClient:
             page = CachedPage(read, page_digest(read), until, answer.url)
         else:
             raise NetworkError(answer.url, f"the server answered {answer.status}")
-        header = replace(header, digest=page.digest)
-        self._cache.save(index, project, header, dump_page(page.page))
+        written = dump_page(page.page)
+        stamp = blob_digest(written).hex
+        header = replace(header, digest=page.digest, stamp=stamp)
+        self._cache.save(index, project, header, written)
         return page
 
     def _body(self, answer: Answer) -> bytes:

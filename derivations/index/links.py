@@ -67,9 +67,9 @@ class LinkLists:
         if not page.files:
             self._cache.save(index.name, project, header, b"")
             return None
-        digest = page_digest(page)
-        header = replace(header, digest=digest)
-        self._cache.save(index.name, project, header, dump_page(page))
+        digest, written = page_digest(page), dump_page(page)
+        header = replace(header, digest=digest, stamp=blob_digest(written).hex)
+        self._cache.save(index.name, project, header, written)
         return CachedPage(page, digest, header.fresh_until, header.url)
 
 

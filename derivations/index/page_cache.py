@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from fromager.derivations.index.page import ProjectPage
 
-HEADER_VERSION: Final = 1
+HEADER_VERSION: Final = 2
 MAX_HEADER: Final = 8192
 _PLAIN: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,150}")
 
@@ -41,6 +41,9 @@ class CacheHeader:
     """The server's `Last-Modified`, as it was sent."""
     url: str
     """Where the page came from, without credentials."""
+    stamp: str = ""
+    """Names the page with all of its addresses, which may change while it says the
+    same."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,8 @@ class KnowledgeBase:
         self.metadata: dict[tuple[str, Version], Metadata] = {}
         self.page_digests: dict[str, Digest] = {}
         """By project, what the indexes said of it."""
+        self.page_stamps: dict[str, str] = {}
+        """The same, and where its files are."""
         self.indexes: dict[str, str] = {}
         """By project, the address of the index that has it, without credentials; not
         for what is found on a page or in a folder of links."""
@@ -242,8 +244,7 @@ class KnowledgeBase:
         if (ask := self.tagged(name)) is not None:
             tagged = await ask()
             self._projects[name] = tagged
-            # No page will say this again, so that tags are looked at in every run.
-            self.page_digests[name] = blob_digest(repr(tagged).encode())
+            self._holds_once(name, repr(tagged))
             return
         told = self.overridden(name)
         if told is not None and (found := await told()) is not None:
@@ -268,6 +269,20 @@ class KnowledgeBase:
         seen = self.client.peek(name)
         if seen is not None:
             self.page_digests[name] = seen.digest
+            self.page_stamps[name] = seen.stamp
+        if _may_change(self._projects[name]):
+            self._holds_once(name, "files that nobody promises")
+
+    def _holds_once(self, name: str, said: str) -> None:
+        """No page will say this again, so that it is looked at in every run."""
+        self.page_digests[name] = blob_digest(said.encode())
+        self.page_stamps[name] = "never again"
+
+
+def _may_change(project: ProjectReleases | None) -> bool:
+    """Whether files of this machine are offered without a hash."""
+    releases = () if project is None else project.releases
+    return any(r.sha256 is None and r.url.startswith("file:") for r in releases)
 
 
 def _certain(request: Request) -> Callable[[Fact], bool]:

@@ -43,6 +43,8 @@ class Planned:
     """The requirements that said where their source is, with the names found there."""
     asked: Mapping[str, DirectSource] = field(default_factory=dict)
     """By project, the place as it was asked for."""
+    pages: Mapping[str, str] = field(default_factory=dict)
+    """By project, the stamp of the page that was read."""
 
     def lock(self, platform: LockedPlatform, request: LockedRequest) -> Lock:
         """The lock of everything that is installed, and of what builds it.

@@ -22,8 +22,24 @@ if TYPE_CHECKING:
     from fromager.derivations.resolution.request import GivenRequirement
     from fromager.store import LocalStore, Realisation
 
-MEMO_VERSION: Final = 3
+MEMO_VERSION: Final = 4
+"""Raise it whenever resolution or planning may give other answers than before."""
 NAMESPACE: Final = "plan"
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """What an answer rests on, beside the words that it answers."""
+
+    pages: Mapping[str, str]
+    """By project, the digest of what the indexes said of it; `exact`, the stamp."""
+    watched: Iterable[str] = ()
+    """Paths of the machine, also of what is not there: it holds while they are the
+    same."""
+    day: str = ""
+    """The day on which it holds; empty: on every day."""
+    exact: bool = False
+    """Whether the addresses of files are part of the answer."""
 
 
 @dataclass(frozen=True)
@@ -34,55 +50,31 @@ class Memo:
     client: IndexClient
 
     def recall(self, plan: str, day: str = "") -> Realised | None:
-        """What a plan came to, if nothing that it rests on has changed.
+        """What a plan came to, if nothing that it rests on has changed, and all of it
+        is in the store.
 
         `day` is today, for answers that hold on one day only.
         """
-        content = self.store.recall(NAMESPACE, plan)
-        if content is None:
-            return None
+        value = self.recall_value(plan, day)
         try:
-            value = json.loads(content)
-            if value["version"] != MEMO_VERSION:
-                return None
-            if value["day"] not in ("", day):
-                return None
-            for project, said in value["pages"].items():
-                seen = self.client.peek(project)
-                if seen is None or not seen.fresh or str(seen.digest) != said:
+            match value:
+                case {"wheels": list(rows), "collection": str() | None as key}:
+                    wheels = tuple(self._wheel(row) for row in rows)
+                    collection = None if key is None else self._realisation(key)
+                case _:
                     return None
-            for path, state in value["watched"].items():
-                if state != _state(path):
-                    return None
-            wheels = tuple(self._wheel(row) for row in value["wheels"])
-            key = value["collection"]
-            collection = None if key is None else self._realisation(key)
-        except (KeyError, TypeError, ValueError, InvalidRecord):
+        except (ValueError, InvalidRecord):
             return None
         found = tuple(wheel for wheel in wheels if wheel is not None)
         if len(found) < len(wheels) or (collection is None) != (key is None):
             return None
         return Realised(found, collection=collection)
 
-    def remember(
-        self,
-        plan: str,
-        realised: Realised,
-        pages: Mapping[str, Digest],
-        watched: Iterable[str] = (),
-        day: str = "",
-    ) -> None:
-        """Keep what a plan came to; it holds while what is `watched` stays the same:
-        paths of the machine, also of what is not there. With a `day`, on that only.
-        """
+    def remember(self, plan: str, realised: Realised, grounds: Grounds) -> None:
+        """Keep what a plan came to."""
+        collection = realised.collection
         value = {
-            "version": MEMO_VERSION,
-            "day": day,
-            "pages": {name: str(digest) for name, digest in sorted(pages.items())},
-            "watched": {path: _state(path) for path in sorted(watched)},
-            "collection": None
-            if realised.collection is None
-            else str(realised.collection.key),
+            "collection": None if collection is None else str(collection.key),
             "wheels": [
                 [
                     wheel.name,
@@ -95,7 +87,50 @@ class Memo:
                 for wheel in realised.wheels
             ],
         }
+        self.remember_value(plan, value, grounds)
+
+    def recall_value(self, plan: str, day: str = "") -> object:
+        """What was remembered for a plan, if nothing that it rests on has changed.
+
+        None if nothing was, or if what is there cannot be understood.
+        """
+        content = self.store.recall(NAMESPACE, plan)
+        if content is None:
+            return None
+        try:
+            value = json.loads(content)
+            if value["version"] != MEMO_VERSION or value["day"] not in ("", day):
+                return None
+            if not self._holds(value["pages"], exact=value["exact"]):
+                return None
+            if any(state != _state(path) for path, state in value["watched"].items()):
+                return None
+            found: object = value["answer"]
+            return found
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return None
+
+    def remember_value(self, plan: str, answer: object, grounds: Grounds) -> None:
+        """Keep a JSON value as the answer to a plan, for as long as its grounds hold."""
+        value = {
+            "version": MEMO_VERSION,
+            "day": grounds.day,
+            "exact": grounds.exact,
+            "pages": dict(sorted(grounds.pages.items())),
+            "watched": {path: _state(path) for path in sorted(grounds.watched)},
+            "answer": answer,
+        }
         self.store.remember(NAMESPACE, plan, json.dumps(value).encode())
+
+    def _holds(self, pages: Mapping[str, str], *, exact: bool) -> bool:
+        """Whether the cache would answer with the same pages, and ask nobody."""
+        for project, said in pages.items():
+            seen = self.client.peek(project)
+            if seen is None or not seen.fresh:
+                return False
+            if said != (seen.stamp if exact else str(seen.digest)):
+                return False
+        return True
 
     def _wheel(self, row: list[object]) -> RealisedWheel | None:
         from packaging.version import Version
@@ -135,8 +170,13 @@ def _state(path: str) -> str:
     return blob_digest(states(scan([path], []).items)).hex
 
 
-def plan_key(request: RealiseRequest, basis: Sequence[str]) -> str:
-    """Names a request on a basis: index names, platform, patches, recipes, policy."""
+def plan_key(
+    request: RealiseRequest, basis: Sequence[str], more: Sequence[str] = ()
+) -> str:
+    """Names a request on a basis: index names, platform, patches, recipes, policy.
+
+    `more` is what else the answer depends on, and which kind of answer it is.
+    """
     lock = None
     if request.lock is not None:
         # Only who has a lock pays for it.
@@ -158,6 +198,7 @@ def plan_key(request: RealiseRequest, basis: Sequence[str]) -> str:
         lock,
         request.collect.value,
         list(basis),
+        list(more),
     ]
     return blob_digest(json.dumps(value).encode()).hex
 

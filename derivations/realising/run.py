@@ -8,10 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from fromager.derivations.errors import (
-    DerivationError,
-    ResolutionError,
-)
+from fromager.derivations.errors import DerivationError, ResolutionError
 from fromager.derivations.locking.lock import LockedPlatform
 from fromager.derivations.realising.attempt import BuiltWheel
 from fromager.derivations.realising.candidates import Candidates
@@ -66,7 +63,7 @@ if TYPE_CHECKING:
     from fromager.derivations.realising.means import Means
     from fromager.derivations.realising.overriding import Workshop
     from fromager.derivations.realising.preferences import Preferences
-    from fromager.derivations.realising.request import Realised, RealiseRequest
+    from fromager.derivations.realising.request import RealiseRequest
     from fromager.derivations.realising.resolutions import Resolutions
     from fromager.derivations.realising.steps import Steps
     from fromager.derivations.resolution.candidate import ProjectReleases
@@ -217,6 +214,7 @@ class Run:
                         self._knowledge.indexes,
                         self._direct,
                         {} if self._places is None else self._places.asked,
+                        self._knowledge.page_stamps,
                     )
             raise ResolutionError(CONTRADICTED)
 

@@ -5,7 +5,8 @@
 
 The parts, all of them if none is named:
 
-    w3     the workload, everything from source: with nothing there, and once more
+    w3     the workload, everything from source: with nothing there, once more, and
+           as a lock that was made before
     deep   a made-up index where 50 versions are tried before one fits, likewise
     page   reading a project's page with 5,000 files
 
@@ -35,9 +36,11 @@ from support.projects import sdist
 PARTS: Final = ("w3", "deep", "page")
 TARGETS: Final = {
     "w3 cold": "1.5 x",
-    "w3 warm": "3 x",
+    "w3 warm": "",
+    "w3 lock again": "3 x",
     "deep cold": "",
     "deep warm": "",
+    "deep lock again": "",
 }
 DEPTH: Final = 50
 FILES: Final = 5_000
@@ -99,15 +102,18 @@ def play(
             state = folder / str(number)
             tools = ("fromager", "uv") if number % 2 else ("uv", "fromager")
             places = {tool: state / tool for tool in tools}
-            for step in ("cold", "warm"):
+            for step in ("cold", "warm", "lock", "lock again"):
                 for tool, place in places.items():
                     place.mkdir(parents=True, exist_ok=True)
                     setting = Setting(place, sdists, commands, arguments.uv, 1)
                     command = _command(tool, setting, index, arguments, requirements)
+                    if tool == "fromager" and step.startswith("lock"):
+                        command = _lock(setting, index, arguments, requirements)
                     # What a benchmark needs of itself is on no user's path.
                     path = {"PYTHONPATH": str(SERVER.parents[1])}
                     cost = setting.cost(command, setting.variables(**path))
-                    yield Sample.of(f"{part} {step}: {tool}", cost)
+                    if step != "lock":
+                        yield Sample.of(f"{part} {step}: {tool}", cost)
             remove(state)
 
 
@@ -127,6 +133,19 @@ def _command(
     return [
         *(str(setting.commands / "python"), "-m", "benchmarks.resolve_once"),
         *(str(setting.state / "store"), index, arguments.python, str(requirements)),
+    ]
+
+
+def _lock(
+    setting: Setting,
+    index: str,
+    arguments: argparse.Namespace,
+    requirements: Path,
+) -> list[str]:
+    return [
+        *(str(setting.commands / "fromager"), "--store", str(setting.state / "store")),
+        *("--index", index, "lock", "--python", arguments.python),
+        *("-o", "-", "-r", str(requirements)),
     ]
 
 
