@@ -329,6 +329,8 @@ def project_releases(page: ProjectPage) -> ProjectReleases:
                 yanked=sdist.yanked,
                 upload_time=sdist.upload_time,
                 size=sdist.size,
+                metadata_served=sdist.has_metadata,
+                metadata_sha256=sdist.metadata_sha256,
             )
         )
     return ProjectReleases(page.project, tuple(found), quarantined=page.quarantined)

@@ -17,7 +17,10 @@ from fromager.derivations.realising.collecting import (
     BuiltSet,
     Collecting,
 )
-from fromager.derivations.realising.contradictions import believe_wheels
+from fromager.derivations.realising.contradictions import (
+    believe_sources,
+    believe_wheels,
+)
 from fromager.derivations.realising.direct import (
     DirectSources,
     named,
@@ -207,7 +210,8 @@ class Run:
                     await packages.plan(pin.name, pin.version, pin.release)
 
                 await self._each(resolution, plan)
-                if not self._contradictions(packages.built):
+                misled = await self._misled(resolution)
+                if not (self._contradictions(packages.built) or misled):
                     return Planned(
                         resolution,
                         packages.plans,
@@ -359,6 +363,14 @@ class Run:
             pin.name: result
             for pin, result in zip(resolution.pins, results, strict=True)
         }
+
+    async def _misled(self, resolution: Resolution) -> bool:
+        """Whether a source that is not built says something else than its index."""
+        if not self._request.dependencies:
+            return False
+        return await believe_sources(
+            self.resolutions, self._sources, resolution.pins, self._steps.report
+        )
 
     def _contradictions(self, built: Mapping[str, BuiltWheel | BaseException]) -> bool:
         """Whether a wheel needs something else than what was resolved upon."""

@@ -16,20 +16,16 @@ from fromager.derivations.realising.outside import DOWNLOAD
 from fromager.derivations.realising.overriding import PREPARE, OverriddenSteps
 from fromager.derivations.realising.preparation import Preparation, Preparations
 from fromager.derivations.realising.said import SaidByFiles
+from fromager.derivations.realising.served_metadata import ServedMetadata
 from fromager.derivations.realising.source_recipe import (
     prepare_source,
     prepare_tree,
     source_facts,
 )
 from fromager.derivations.realising.steps import Made, Step, Steps
-from fromager.derivations.sources.archive import (
-    DEFAULT_LIMITS,
-    unpack_into,
-)
+from fromager.derivations.sources.archive import DEFAULT_LIMITS, unpack_into
 from fromager.derivations.sources.direct import ArchiveSource, FolderSource
-from fromager.derivations.sources.project import (
-    static_metadata,
-)
+from fromager.derivations.sources.project import static_metadata
 from fromager.derivations.sources.sink import TreeSink
 from fromager.store import Directory, File
 
@@ -275,7 +271,8 @@ class Sources:
     ) -> StaticMetadata | None:
         """What a release says of itself without being built, if it commits to it.
 
-        Patches have their say. What a file without any says is remembered.
+        Patches have their say. What a file without any says is remembered; as long as
+        it was not read, what the index serves beside it counts.
         """
         if release.prebuilt:
             return None
@@ -285,6 +282,9 @@ class Sources:
         said = SaidByFiles(self.steps.store, self.limits)
         if known := said.recall(release.sha256):
             return known.metadata
+        served = ServedMetadata(self.steps, self.client)
+        if (told := await served.of(name, version, release)) is not None:
+            return told
         # Versions after the first are mostly passed over: they are not unpacked.
         if self._first.setdefault(name, version) == version and not self.only_reads:
             found = self.static(await self.tree(name, version, release), effects)

@@ -42,6 +42,9 @@ class Release:
     """With a time zone (PEP 700)."""
     size: int | None = None
     """Bytes, where the index tells."""
+    metadata_served: bool = False
+    """Whether the index has core metadata beside the file (PEP 658)."""
+    metadata_sha256: str | None = None
     wheel_only: bool = False
     """The version has wheels only. It is never chosen, but named in explanations."""
     prebuilt: bool = False
