@@ -13,7 +13,7 @@ from fromager.derivations.realising.tool_planning import ToolPlanning
 from fromager.derivations.resolution.candidate import Metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from packaging.version import Version
 
@@ -21,9 +21,19 @@ if TYPE_CHECKING:
     from fromager.derivations.realising.packages import Packages
     from fromager.derivations.realising.sources import Sources
     from fromager.derivations.resolution.candidate import Release
+    from fromager.derivations.resolution.request import Request
 
 REQUEST: Final = "request"
 """Who waits for what must be known before versions are settled."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Expectation:
+    """What is probably built in the end."""
+
+    packages: Packages
+    """What builds that, with the tools that it probably has."""
+    releases: frozenset[tuple[str, Version]]
 
 
 @dataclass
@@ -31,13 +41,15 @@ class Candidates:
     """The releases that one run looks at.
 
     What builds the first one of each project is fetched meanwhile: that is mostly the
-    one that is chosen. Of what was asked for with its version the tools are built.
+    one that is chosen. For what was asked for itself, that is built, too.
     """
 
     knowledge: KnowledgeBase
     sources: Sources
     first_packages: Callable[[], Awaitable[Packages]]
     """What builds as long as no versions of tools are chosen."""
+    asked: Callable[[], Sequence[Request]]
+    """What is resolved, each for itself."""
     exact: Mapping[str, frozenset[Version]]
     """Projects that are named with a version: these are in every answer."""
     builds: bool
@@ -48,7 +60,7 @@ class Candidates:
 
     def __post_init__(self) -> None:
         self._begun: dict[str, asyncio.Task[None]] = {}
-        self._packages: asyncio.Task[Packages] | None = None
+        self._expected: asyncio.Task[_Expectation] | None = None
 
     async def metadata(self, name: str, version: Version, release: Release) -> Metadata:
         """What a release needs: as its source promises, else as its backend says.
@@ -77,30 +89,35 @@ class Candidates:
             return Metadata()
 
     async def packages(self) -> Packages:
-        """What builds while versions are settled: with the tools that are chosen for
-        what was asked for with its version. Mostly they are chosen again in the end."""
-        if self._packages is None:
-            self._packages = asyncio.create_task(self._foreseen())
-        return await asyncio.shield(self._packages)
+        """What builds while versions are settled: with tools that are chosen for what
+        was asked for, as if it had no needs. Mostly they are chosen again in the end.
+        """
+        return (await self._expectation()).packages
 
-    async def _foreseen(self) -> Packages:
+    async def _expectation(self) -> _Expectation:
+        if self._expected is None:
+            self._expected = asyncio.create_task(self._expect())
+        return await asyncio.shield(self._expected)
+
+    async def _expect(self) -> _Expectation:
         packages = await self.first_packages()
-        named = await self.knowledge.look_up(sorted(self.exact))
-        wanted = [(n, v) for n in sorted(self.exact) for v in sorted(self.exact[n])]
-        found = frozenset(item for item in wanted if named(*item) is not None)
-        if not found or not self.looks_ahead:
-            return packages
-        return await ToolPlanning(self.knowledge, packages).foresee(found)
+        first: frozenset[tuple[str, Version]] = frozenset()
+        if self.looks_ahead:
+            asked = map(self.knowledge.first_choices, self.asked())
+            first = first.union(*await asyncio.gather(*asked))
+        if first:
+            packages = await ToolPlanning(self.knowledge, packages).foresee(first)
+        return _Expectation(packages, first)
 
     async def _begin(self, name: str, version: Version, release: Release) -> None:
-        """Fetch what builds a release, and make it where the release is in every answer.
+        """Fetch what builds a release, and build it where the release was asked for.
 
         If this fails, it fails again when it is its turn.
         """
         if not release.prebuilt:
             await self.sources.tree(name, version, release)
-        packages = await self.packages()
-        if self.builds and version in self.exact.get(name, ()):
-            await packages.prepare(name, version, release)
+        expected = await self._expectation()
+        if self.builds and (name, version) in expected.releases:
+            await expected.packages.prepare(name, version, release)
         else:
-            await Lookahead(packages).look(name, version, release)
+            await Lookahead(expected.packages).look(name, version, release)

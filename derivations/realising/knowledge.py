@@ -33,8 +33,9 @@ from fromager.derivations.resolution.tools import ToolChoice, ToolChooser
 from fromager.store import blob_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
+    from packaging.requirements import Requirement
     from packaging.version import Version
 
     from fromager.derivations.index.client import IndexClient
@@ -210,17 +211,17 @@ class KnowledgeBase:
             item: partial(learn, *item) for item in sorted(missing.metadata)
         }
 
-    async def look_up(
-        self, names: Iterable[str]
-    ) -> Callable[[str, Version], Release | None]:
-        """Find releases of some projects; None for what is not there, or no sdist."""
-        await asyncio.gather(*map(self._page, names))
-
-        def find(name: str, version: Version) -> Release | None:
-            project = self._projects[name]
-            return None if project is None else _release(project, version)
-
-        return find
+    async def first_choices(self, request: Request) -> frozenset[tuple[str, Version]]:
+        """What a request is for if nothing that it names needs anything."""
+        markers = {**request.markers, "extra": ""}
+        needed = [given.requirement for given in request.requirements]
+        applying = [each for each in needed if _applies(each, markers)]
+        names = {canonicalize_name(each.name) for each in applying}
+        await asyncio.gather(*map(self._page, sorted(names)))
+        preferring = request.preferring(self.preferences.installed)
+        asked = replace(preferring, cutoffs=self.cutoffs)
+        outcome = self._resolver.resolve(asked, Knowledge(self._projects, {}))
+        return outcome.metadata if isinstance(outcome, Missing) else frozenset()
 
     def release(self, name: str, version: Version) -> Release:
         """The release of a project that was looked up and has that version."""
@@ -283,6 +284,11 @@ def _may_change(project: ProjectReleases | None) -> bool:
     """Whether files of this machine are offered without a hash."""
     releases = () if project is None else project.releases
     return any(r.sha256 is None and r.url.startswith("file:") for r in releases)
+
+
+def _applies(requirement: Requirement, markers: Mapping[str, str]) -> bool:
+    marker = requirement.marker
+    return marker is None or marker.evaluate(dict(markers))
 
 
 def _certain(request: Request) -> Callable[[Fact], bool]:

@@ -150,6 +150,7 @@ class Run:
             self._knowledge,
             self._sources,
             self._first_packages,
+            lambda: [self._wanted(given) for given in self._groups],
             pinned(request.requirements, self._applies),
             builds=not self._only_plans,
             looks_ahead=not resolves,
@@ -308,9 +309,9 @@ class Run:
         self._fixed = places.fixed
         self._given = (*request.requirements, *found)
 
-    async def _resolve(self, given: tuple[GivenRequirement, ...]) -> Resolution:
+    def _wanted(self, given: tuple[GivenRequirement, ...]) -> Request:
         request = self._request
-        wanted = Request(
+        return Request(
             given,
             self._interpreter.marker_environment,
             constraints=request.constraints,
@@ -319,6 +320,9 @@ class Run:
             ),
             hashes={name: frozenset(digests) for name, digests in request.hashes},
         )
+
+    async def _resolve(self, given: tuple[GivenRequirement, ...]) -> Resolution:
+        request, wanted = self._request, self._wanted(given)
         try:
             if request.dependencies:
                 needs = self._candidates.metadata

@@ -75,7 +75,10 @@ def test_a_wheel_that_needs_more_than_its_backend_said_is_believed(
     outcome = fresh.realise("m-liar>=1")
 
     assert outcome.built == ["m-late==1.0", "m-liar==1.0"]
-    assert "m-liar==1.0: its wheel needs something else" in outcome.err
+    assert (
+        "m-liar==1.0: its wheel needs m-late, where its source promised nothing"
+        in outcome.err
+    )
 
 
 def test_a_tool_that_needs_more_than_its_backend_said_is_believed(
