@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,12 @@ GUILTY = {
 }
 """These differ under one variation: which, and the cause that is named."""
 
+COMPILED = ("source_file", "compile_date", "compile_clock")
+"""These are compiled, with the compiler of the machine."""
+
+needs_compiler = pytest.mark.skipif(
+    shutil.which("cc") is None, reason="needs a C compiler"
+)
 needs_memory = pytest.mark.skipif(
     not os.access("/dev/shm", os.W_OK) or len(os.sched_getaffinity(0)) < 2,
     reason="needs a file system in memory and two processors",
@@ -94,7 +101,7 @@ def outcomes(row: Any, reach: str) -> set[str]:
 
 
 def test_the_gallery_has_an_expectation_for_every_project() -> None:
-    assert sorted((*STABLE, *CAUSES, *GUILTY)) == PROJECTS
+    assert sorted((*STABLE, *CAUSES, *GUILTY, *COMPILED)) == PROJECTS
 
 
 @pytest.mark.usefixtures("gallery")
@@ -126,6 +133,33 @@ def test_what_the_sandbox_fixes_is_reproduced_whatever_is_varied(place: Place) -
         assert outcomes(row, "guilty") == set()
         hidden = {"umask", "tz", "locale", "home", "hostname", "build-path"}
         assert hidden <= outcomes(row, "hidden") | outcomes(row, "unavailable")
+
+
+@needs_compiler
+@pytest.mark.usefixtures("gallery")
+def test_what_compilers_write_down_is_hidden_or_explained(place: Place) -> None:
+    names = [requirement(module) for module in COMPILED]
+    place.realise(*names)
+
+    outcome = place.run("check", "--json", *names)
+
+    assert outcome.code == 2, outcome.err
+    path, date, clock = (verdict(outcome, module) for module in COMPILED)
+    assert (path["state"], date["state"]) == ("reproduced", "reproduced")
+    assert clock["state"] == "differs"
+    assert clock["report"]["causes"] == ["timestamp"]
+
+
+@needs_compiler
+@pytest.mark.usefixtures("gallery")
+def test_without_a_sandbox_the_path_is_in_what_was_compiled(place: Place) -> None:
+    place.realise("--sandbox", "none", requirement("source_file"))
+
+    outcome = place.run("check", "--json", requirement("source_file"))
+
+    assert outcome.code == 2, outcome.err
+    causes = verdict(outcome, "source_file")["report"]["causes"]
+    assert causes == ["build-path"]
 
 
 @needs_memory
