@@ -11,7 +11,7 @@ def render(group: click.Group, name: str) -> str:
     parts = [
         "# Command line",
         "This page is made from the commands' own help.",
-        "Exit codes are [the same for all](exit-codes.md).",
+        "Exit codes are [the same for all](exit-codes.md), and so is what a [TARGET](targets.md) may be.",
         "## Global options",
         "They stand before the command.",
         _options(group, context),
