@@ -98,12 +98,17 @@ def member_of(store: LocalStore, text: str) -> tuple[str, str | None]:
 
 
 def suggestion(text: str, names: Iterable[str]) -> str | None:
-    """The names that are most like one that was mistyped, as a question."""
+    """The names that are most like one that was mistyped, as a question.
+
+    Where the name is right, it is the version that nothing fits.
+    """
     from difflib import get_close_matches
 
     known = {name.lower(): name for name in names}
     head = _HEAD.match(text)
     wanted = (head.group() if head else text).lower()
+    if wanted in known and wanted != text.lower():
+        return f"Of {known[wanted]} there are other versions"
     close = [known[name] for name in get_close_matches(wanted, known, n=3)]
     return f"Did you mean {' or '.join(close)}?" if close else None
 
@@ -145,7 +150,9 @@ def _meant(store: LocalStore, text: str) -> tuple[_Meant, ...]:
             found[claim.output] = _Meant(claim.output, claim)
     if not found:
         raise NothingMeant(text, suggestion(text, _names(store)))
-    return (_only(tuple(found.values()), text),)
+    several = tuple(found.values())
+    close = suggestion(text, _names(store)) if several[1:] else None
+    return (_only(several, text, close),)
 
 
 def root_members(store: LocalStore, text: str) -> tuple[Member, ...]:
@@ -223,12 +230,12 @@ def _begun(store: LocalStore, prefix: str) -> list[StorePath]:
     return [*(info.path for info in store.find(prefix)), *damaged]
 
 
-def _only(found: tuple[_Meant, ...], text: str) -> _Meant:
+def _only(found: tuple[_Meant, ...], text: str, close: str | None = None) -> _Meant:
     if len(found) > 1:
         several = ", ".join(str(each.path) for each in found[:5])
         raise InputError(
             f"{text!r} may be any of {several}{' …' if len(found) > 5 else ''}",
-            hint="Write one of these, or more of it",
+            hint=close or "Write one of these, or more of it",
         )
     return found[0]
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     help="CycloneDX 1.6, or SPDX 2.3; both as JSON.",
 )
 @click.option(
-    "-o", "--output", metavar="FILE", help="Write to this file, not to stdout."
+    "-o", "--output", metavar="FILE", help="Write to this file, not to stdout (-)."
 )
 @click.pass_obj
 def command(
@@ -47,7 +47,7 @@ def command(
     with wiring.open_store(create=False) as store:
         named = Sharing(wiring).find_wheels(store, targets)
         bill = bill_of(wiring, store, named, form)
-    if output is None:
+    if output is None or output == "-":
         wiring.console.bytes(bill.content)
         return ExitCode.DONE
     write_whole(wiring.folder / output, bill.content.decode("ascii"))

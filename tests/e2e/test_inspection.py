@@ -211,8 +211,16 @@ def test_a_mistyped_name_is_answered_by_a_guess(
     for text, meant in guesses.items():
         for words in (("store", "info"), ("log",), ("check",), ("sbom",)):
             assert f"Did you mean {meant}" in place.run(*words, text).error
+        # It begins the names of many objects, and none of them is meant.
+        assert "Did you mean seen-top" in place.run("log", "seen-to").error
         there = str(tmp_path / "exported")
         assert f"Did you mean {meant}" in place.run("export", text, there).error
+
+
+def test_a_version_that_is_not_there_is_no_slip(place: Place, built: Outcome) -> None:
+    outcome = place.run("store", "info", "seen-top>9")
+
+    check_error(outcome, 1, "not in the store", "Of seen-top there are other versions")
 
 
 def test_one_thing_is_meant_by_all_its_names(place: Place, offer: Offer) -> None:

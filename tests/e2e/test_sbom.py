@@ -50,7 +50,11 @@ def test_a_bill_is_written_to_a_file(built: Place) -> None:
     printed = built.run("sbom", "bill-demo", "--format", "spdx")
     written = built.run("sbom", "bill-demo", "--format", "spdx", "-o", "bill.json")
 
+    dashed = built.run("sbom", "bill-demo", "--format", "spdx", "-o", "-")
+
     assert (printed.code, written.code, written.out) == (0, 0, "")
+    assert dashed.out == printed.out
+    assert not (built.folder / "-").exists()
     assert (built.folder / "bill.json").read_text() == printed.out
     assert json.loads(printed.out)["spdxVersion"] == "SPDX-2.3"
 
