@@ -199,6 +199,17 @@ def _path(result: Any, request: dict[str, Any]) -> str | None:
     return None if result is None else str(Path.cwd() / result)
 
 
+def _name(result: Any, request: dict[str, Any]) -> str | None:
+    if result is None:
+        return None
+    text = str(result)
+    if not isinstance(result, (str, os.PathLike)) or not text:
+        raise _nonsense("a name", result)
+    if Path(text).is_absolute() or ".." in text.split("/"):
+        raise _nonsense("a name that leads nowhere else", result)
+    return text
+
+
 def _nothing(result: Any, request: dict[str, Any]) -> None:
     return None
 
@@ -241,6 +252,7 @@ def _segments(result: Any, request: dict[str, Any]) -> list[str]:
 RESULTS = {
     "requirements": _requirements,
     "path": _path,
+    "name": _name,
     "nothing": _nothing,
     "variables": _variables,
     "metadata": _metadata,

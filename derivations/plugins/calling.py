@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from fromager.derivations.plugins.protocol import Hook
     from fromager.derivations.plugins.use import PluginUse
 
+HOOKS_SCRIPT: Final = f"{INSIDE}/_in_process.py"
+"""Where the script that calls a backend's hooks is seen inside."""
 TREE: Final = f"{INSIDE}/plugin"
 """Where the plugin's code is seen inside."""
 _WORDS: Final = {
@@ -53,7 +55,7 @@ def places_inside(build_dir: str) -> dict[str, str]:
 
 
 def mounts(code: Path) -> tuple[Mount, ...]:
-    """What a build sees so that a plugin can be called in it."""
+    """What a build sees so that a plugin can be called in it, beside what calls hooks."""
     return (
         *(Mount(str(path), inside) for inside, path in scripts().items()),
         Mount(str(code), TREE),
@@ -71,6 +73,7 @@ def call_inside(
     *,
     environment: Mapping[str, str],
     build_dir: str,
+    config_settings: Mapping[str, object],
     timeout: float | None,
     output: Callable[[bytes], None],
     stop: Stop,
@@ -82,12 +85,16 @@ def call_inside(
         Stopped: `stop` was set.
     """
     request = {
-        **use.request(values, config_settings={}, build_dir=build_dir),
+        **use.request(
+            {**values, "config_settings": dict(config_settings)},
+            config_settings=config_settings,
+            build_dir=build_dir,
+        ),
         **HOOKS[function].value,
         "function": function,
         "in_sandbox": True,
         "paths": [TREE],
-        "hooks": "",
+        "hooks": HOOKS_SCRIPT,
         "answer": f"{BUILD}/answer.json",
     }
     real = {BUILD: str(folder), ENVIRONMENT: "", TREE: ""}

@@ -50,10 +50,6 @@ class PluginLint:
                 continue
             place = f"plugin {plugin.entry}"
             yield from self._loaded(plugin.entry, package)
-            for name in functions:
-                if HOOKS[name].stage is Stage.NEVER:
-                    text = f"{name} is never called: no sdist is built here"
-                    yield Remark(place, text, is_error=False)
             if not functions:
                 text = f"it overrides nothing; there are {', '.join(sorted(HOOKS))}"
                 yield Remark(place, text, is_error=False)

@@ -59,6 +59,10 @@ class Plugin:
         """All that it overrides, sorted."""
         return self.functions(*Stage)
 
+    def among(self, *functions: str) -> tuple[str, ...]:
+        """Those of some functions that it has, sorted."""
+        return tuple(sorted(self.code.functions & {*functions}))
+
     def overrides(self, function: str) -> bool:
         """Whether it has a function."""
         return function in self.code.functions

@@ -9,6 +9,7 @@ package. It is called by keyword, and only with what it has parameters for:
     def get_build_backend_dependencies(project: Path) -> Iterable[str]
     def update_extra_environ(variables: dict[str, str]) -> None
     def add_extra_metadata_to_wheels(dist_info: Path) -> dict[str, object]
+    def build_sdist(project: Path, output: Path) -> Path
     def get_resolver_provider(requirement: Requirement) -> Provider
     def download_source(download_url: str, output: Path) -> Path
 
@@ -34,8 +35,8 @@ class Stage(Enum):
     DOWNLOAD = "on this machine; what it fetches is kept by its hash"
     SOURCE = "in the sandbox, once the source is unpacked and patched"
     BUILD = "in the sandbox, as a part of the build"
+    SDIST = "in the sandbox, where hooks hear of the wheel that the source became"
     AFTERWARDS = "on this machine, when a wheel is in the store"
-    NEVER = "never"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +100,28 @@ HOOKS: Final[Mapping[str, Hook]] = {
             (*_BUILD, "dist_info", "dist_info_dir"),
             "metadata",
         ),
-        Hook("get_build_sdist_dependencies", Stage.NEVER, (), "nothing"),
-        Hook("build_sdist", Stage.NEVER, (), "nothing"),
-        Hook("get_install_dependencies_of_sdist", Stage.NEVER, (), "nothing"),
-        Hook("expected_source_archive_name", Stage.NEVER, (), "nothing"),
-        Hook("expected_source_directory_name", Stage.NEVER, (), "nothing"),
+        Hook(
+            "get_install_dependencies_of_sdist",
+            Stage.BUILD,
+            (*_BUILD, "config_settings"),
+            "requirements",
+        ),
+        Hook("get_build_sdist_dependencies", Stage.SDIST, _BUILD, "requirements"),
+        Hook(
+            "build_sdist", Stage.SDIST, (*_BUILD, "output", "config_settings"), "path"
+        ),
+        Hook(
+            "expected_source_archive_name",
+            Stage.DOWNLOAD,
+            (*_ALWAYS, "dist_version"),
+            "name",
+        ),
+        Hook(
+            "expected_source_directory_name",
+            Stage.SOURCE,
+            (*_TREE, "dist_version"),
+            "name",
+        ),
     )
 }
 """The functions of a package's plugin, by name."""
@@ -125,5 +143,5 @@ BUILD_TAG: Final = Hook(
     "build_tag_hook", Stage.AFTERWARDS, (*_ALWAYS, "wheel_tags"), "segments"
 )
 
-LOADING: Final = Hook("", Stage.NEVER, (), "loaded")
+LOADING: Final = Hook("", Stage.AFTERWARDS, (), "loaded")
 """Nothing is called: it is only seen whether what is named is there."""

@@ -78,11 +78,13 @@ def prepare_metadata_for_build_wheel(
 ) -> str:
     """The metadata that the wheel has, or would have."""
     if not _builds:
-        return str(
-            _real.prepare_metadata_for_build_wheel(
-                metadata_directory, config_settings, _allow_fallback
-            )
+        name = _real.prepare_metadata_for_build_wheel(
+            metadata_directory, config_settings, _allow_fallback
         )
+        if "get_install_dependencies_of_sdist" in REQUEST["functions"]:
+            needs = _call("get_install_dependencies_of_sdist", {})
+            _replace_needs(Path(metadata_directory, name, "METADATA"), needs)
+        return str(name)
     wheel = Path(metadata_directory, build_wheel(metadata_directory, config_settings))
     info = _dist_info(wheel)
     with zipfile.ZipFile(wheel) as packed:
@@ -90,6 +92,28 @@ def prepare_metadata_for_build_wheel(
         packed.extractall(metadata_directory, names)
     wheel.unlink()
     return info
+
+
+def _replace_needs(path: Path, needs: list[str]) -> None:
+    """Let a METADATA file say that exactly these requirements are needed."""
+    head, blank, body = path.read_text("utf-8", "surrogateescape").partition("\n\n")
+    kept, passed = [], False
+    for line in head.splitlines():
+        # A line that begins with a space goes on with the field before it.
+        passed = passed if line[:1] in (" ", "\t") else _says_needs(line)
+        if not passed:
+            kept.append(line)
+    kept += [f"Requires-Dist: {each}" for each in needs]
+    text = "\n".join(kept) + (blank or "\n") + body
+    path.write_text(text, "utf-8", "surrogateescape")
+
+
+def _says_needs(line: str) -> bool:
+    name, _, value = line.partition(":")
+    field = name.lower()
+    return field == "requires-dist" or (
+        field == "dynamic" and value.strip().lower() == "requires-dist"
+    )
 
 
 def build_wheel(

@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import tempfile
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -223,6 +224,46 @@ def default_build_wheel(*args: Any, **options: Any) -> Path:
     return Path(output, name)
 
 
+def tar_reproducible(
+    tar: Any, basedir: Any, prefix: Any = None, *, exclude_vcs: bool = False
+) -> None:
+    """Put a folder into a tar archive: in order, of nobody, with times of SOURCE_DATE_EPOCH."""
+    epoch = int(os.environ.get("SOURCE_DATE_EPOCH", "0"))
+
+    def plain(member: Any) -> Any:
+        member.uid = member.gid = 0
+        member.uname = member.gname = ""
+        member.mtime = epoch
+        member.mode = 0o755 if member.mode & 0o100 else 0o644
+        return member
+
+    base = Path(basedir)
+    for path in sorted(base.rglob("*")):
+        relative = path.relative_to(base)
+        if exclude_vcs and {".git", ".hg", ".svn"} & {*relative.parts}:
+            continue
+        name = relative if prefix is None else Path(prefix, relative)
+        tar.add(path, str(name), recursive=False, filter=plain)
+
+
+def default_build_sdist(*args: Any, **options: Any) -> Path:
+    """Pack the project's folder as it is, with the version in its PKG-INFO."""
+    ensure_pkg_info(**options)
+    project = options.get("build_dir") or REQUEST["values"]["project"]
+    top = f"{REQUEST['package'].replace('-', '_')}-{REQUEST['version']}"
+    target = Path(REQUEST["values"]["output"], f"{top}.tar.gz")
+    with tarfile.open(target, "w:gz", format=tarfile.PAX_FORMAT) as tar:
+        tar_reproducible(tar, project, top, exclude_vcs=True)
+    return target
+
+
+def pep517_build_sdist(*args: Any, **options: Any) -> Path:
+    """Have the backend build the sdist."""
+    output = REQUEST["values"]["output"]
+    given = {"sdist_directory": output}
+    return Path(output, _backend("build_sdist", given, options.get("extra_environ")))
+
+
 def default_backend_dependencies(*args: Any, **options: Any) -> set[str]:
     """What the backend says that it needs."""
     name = "get_requires_for_build_wheel"
@@ -293,8 +334,10 @@ def download_git_source(
 
 _PREPARE = {
     "default_prepare_source": prepare_source,
+    "default_build_sdist": default_build_sdist,
     "ensure_pkg_info": ensure_pkg_info,
     "patch_source": prepare_source,
+    "pep517_build_sdist": pep517_build_sdist,
     "prepare_new_source": prepare_source,
     "unpack_source": unpack_source,
 }
@@ -316,6 +359,7 @@ _MODULES: dict[str, dict[str, Any]] = {
     "external_commands": {"run": run},
     "packagesettings": {"PackageBuildInfo": PackageBuildInfo},
     "sources": {**_PREPARE, **_DOWNLOAD},
+    "tarballs": {"tar_reproducible": tar_reproducible},
     "wheels": {
         "default_build_wheel": default_build_wheel,
         "pep517_build_wheel": default_build_wheel,

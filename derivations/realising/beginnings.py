@@ -8,12 +8,8 @@ from typing import TYPE_CHECKING
 from fromager.derivations.errors import SourceError
 from fromager.derivations.realising.arrangement import Arrangement, arrange
 from fromager.derivations.realising.events import Noted
-from fromager.derivations.realising.overriding import (
-    SYSTEM,
-    OverriddenSteps,
-    Setting,
-    Surroundings,
-)
+from fromager.derivations.realising.overriding import OverriddenSteps, Surroundings
+from fromager.derivations.realising.plugin_calls import SYSTEM, Setting
 from fromager.derivations.sources.project import build_system
 
 if TYPE_CHECKING:
@@ -83,8 +79,13 @@ class Beginnings:
                 effects.build_dir,
                 arrangement.variables,
             )
-            requires = await OverriddenSteps(self.steps).system_requires(
-                subject, work.source, surroundings, self
+            requires = await OverriddenSteps(self.steps).requires(
+                subject,
+                SYSTEM,
+                work.source,
+                await self.environments.environment({}),
+                surroundings,
+                self.setting,
             )
         return (*requires, *effects.build_requires)
 

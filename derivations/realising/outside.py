@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 RESOLVE: Final = "get_resolver_provider"
 DOWNLOAD: Final = "download_source"
+ARCHIVE: Final = "expected_source_archive_name"
 TOLD: Final = "hook-told"
 """Remembers which hooks heard of which wheels."""
 DOWNLOADED: Final = "plugin-download"
@@ -192,11 +193,19 @@ class OutsideWork:
             "sdists_downloads_dir": str(folder),
         }
         found = await self._call(use, HOOKS[DOWNLOAD], DOWNLOAD, values)
-        path = Path(str(found))
-        if found is None or not path.exists():
-            raise failed(use, DOWNLOAD, f"there is no {found}")
+        name = None
+        if override.plugin.overrides(ARCHIVE):
+            named = override.using(ARCHIVE)
+            name = await self._call(named, HOOKS[ARCHIVE], ARCHIVE, {})
+        path = Path(str(folder / name if found is None and name else found))
+        if not path.exists():
+            raise failed(use, DOWNLOAD, f"there is no {path.name if name else found}")
         if not path.resolve().is_relative_to(folder.resolve()):
             raise failed(use, DOWNLOAD, f"{path} is not where it was to be put")
+        if name and path.is_file() and path.name != name:
+            if "/" in name:
+                raise failed(named, ARCHIVE, f"{name!r} is no name of a file")
+            path = path.rename(folder / name)
         return path
 
     def remembered(

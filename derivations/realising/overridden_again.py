@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from fromager.derivations.annotating.annotation import Recorded
 from fromager.derivations.annotating.wheel import annotate
 from fromager.derivations.building.sandbox import keyed_environment
 from fromager.derivations.realising.build_log import BuildLog
-from fromager.derivations.realising.overriding import (
-    PREPARE,
-    SYSTEM,
+from fromager.derivations.realising.plugin_calls import (
     Call,
     Setting,
+    build_sdist,
     call_plugin,
-    prepared_root,
+    prepare_source,
+    settings_of,
 )
 from fromager.derivations.realising.recorded_call import build_dir_of, plugin_of
 from fromager.derivations.realising.source_recipe import source_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from fromager.derivations.building.hooks import HookPlace
     from fromager.derivations.realising.rebuilding import RebuildMeans
     from fromager.derivations.realising.recorded import RecordedStep
     from fromager.derivations.realising.target import Target
     from fromager.store import LocalStore
 
+T = TypeVar("T")
 Facts: TypeAlias = "tuple[tuple[str, str], ...]"
 
 
@@ -72,15 +72,38 @@ class PluginAgain:
             archive = self.means.store.place(self.step.input("archive")) / filename
         variables = keyed_environment(epoch, {})
         call = self._call(epoch, self.step.text("build_dir"), variables)
-        found, place = self._called(replace(call, archive=archive), PREPARE)
-        return prepared_root(call, found, place), source_facts(epoch)
+        root, _ = self._logged(
+            lambda setting, log: prepare_source(
+                setting, replace(call, archive=archive), self.folder / "build", log
+            )
+        )
+        return root, source_facts(epoch)
+
+    def sdist(self) -> Path:
+        """The folder with the sdist that it builds."""
+        variables = self.step.texts("variables")
+        epoch = int(variables.get("SOURCE_DATE_EPOCH", "0"))
+        call = replace(
+            self._call(epoch, build_dir_of(self.step), variables),
+            config_settings=settings_of(dict(self.step.derivation.options)),
+        )
+        return self._logged(
+            lambda setting, log: (
+                build_sdist(setting, call, self.folder / "build", log).parent
+            )
+        )
 
     def requires(self) -> Path:
         """A file with the requirements that it tells."""
         variables = self.step.texts("variables")
         epoch = int(variables.get("SOURCE_DATE_EPOCH", "0"))
         call = self._call(epoch, build_dir_of(self.step), variables)
-        found, _ = self._called(call, SYSTEM)
+        function = self.step.text("hook")
+        found, _ = self._logged(
+            lambda setting, log: call_plugin(
+                setting, call, function, self.folder / "build", log
+            )
+        )
         path = self.folder / "requires.json"
         path.write_bytes(json.dumps(found).encode())
         return path
@@ -94,11 +117,11 @@ class PluginAgain:
         )
         return Call(use, code, environment, source, epoch, build_dir, variables)
 
-    def _called(self, call: Call, function: str) -> tuple[object, HookPlace]:
+    def _logged(self, work: Callable[[Setting, BuildLog], T]) -> T:
         means = self.means
         setting = Setting(means.store, self.target, means.policy, means.stop)
         log = BuildLog(self.folder / "log", self.step.subject, means.report)
         try:
-            return call_plugin(setting, call, function, self.folder / "build", log)
+            return work(setting, log)
         finally:
             log.close()

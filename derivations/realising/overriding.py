@@ -7,134 +7,43 @@ in. It runs in the sandbox, with nothing of its own machine but that object.
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from fromager.derivations.building.hooks import HookPlace
-from fromager.derivations.building.sandbox import (
-    BUILD,
-    ENVIRONMENT,
-    Mount,
-    keyed_environment,
-    unkeyed_environment,
-)
+from fromager.derivations.building.sandbox import keyed_environment
 from fromager.derivations.derivation import Derivation, Kind
 from fromager.derivations.errors import BuildError
-from fromager.derivations.plugins.calling import (
-    call_inside,
-    failed,
-    mounts,
-    places_inside,
-)
 from fromager.derivations.realising import instantiate
-from fromager.derivations.realising.backend import source_tree
 from fromager.derivations.realising.build_log import BuildLog, last_lines
 from fromager.derivations.realising.history import Failure, remember_failure
+from fromager.derivations.realising.plugin_calls import (
+    FOLDER,
+    PREPARE,
+    SDIST,
+    VARIABLES,
+    Call,
+    Setting,
+    build_sdist,
+    call_plugin,
+    prepare_source,
+    settings_of,
+)
 from fromager.derivations.realising.source_recipe import source_facts
 from fromager.derivations.realising.steps import Made, Step, Steps
-from fromager.derivations.sources.project import build_system
-from fromager.derivations.versions import PLUGIN_REQUIRES_RECIPE, PLUGIN_SOURCE_RECIPE
+from fromager.derivations.versions import (
+    PLUGIN_REQUIRES_RECIPE,
+    PLUGIN_SDIST_RECIPE,
+    PLUGIN_SOURCE_RECIPE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
-    from fromager.derivations.building.sandbox import Stop
     from fromager.derivations.derivation import ResolvedDerivation, Value
-    from fromager.derivations.plugins.use import Override, PluginUse
+    from fromager.derivations.plugins.use import Override
     from fromager.derivations.realising.environments import Environments
-    from fromager.derivations.realising.target import BuildPolicy, Target
-    from fromager.store import LocalStore, StorePath, Transaction
-
-PREPARE = "prepare_source"
-SYSTEM = "get_build_system_dependencies"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Where a plugin is called."""
-
-    store: LocalStore
-    target: Target
-    policy: BuildPolicy
-    stop: Stop
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What a plugin is called with."""
-
-    use: PluginUse
-    code: StorePath
-    environment: StorePath
-    source: StorePath
-    epoch: int
-    build_dir: str
-    variables: Mapping[str, str]
-    archive: Path | None = None
-
-
-def call_plugin(
-    setting: Setting,
-    call: Call,
-    function: str,
-    folder: Path,
-    log: BuildLog,
-) -> tuple[object, HookPlace]:
-    """What a function gives, and the place in which it worked, which is made.
-
-    Raises:
-        PluginFailed: it gives nothing of use.
-    """
-    place = HookPlace.make(folder)
-    tree = source_tree(setting.store, call.source)
-    setting.store.materialise(tree, place.source, mtime=call.epoch)
-    values = places_inside(call.build_dir)
-    if call.archive is not None:
-        (folder / "archive").mkdir()
-        shutil.copyfile(call.archive, folder / "archive" / call.archive.name)
-        name = f"{BUILD}/archive/{call.archive.name}"
-        values |= {"archive": name, "source_filename": name}
-    else:
-        values |= {"archive": values["source"], "source_filename": values["source"]}
-    project = place.source / call.build_dir / "pyproject.toml"
-    system = build_system(project.read_bytes() if project.is_file() else None)
-    found = call_inside(
-        setting.target.sandbox,
-        setting.target.base,
-        folder,
-        call.use.told(system.requires),
-        function,
-        (
-            *mounts(setting.store.place(call.code)),
-            Mount(str(setting.store.place(call.environment)), ENVIRONMENT),
-        ),
-        values,
-        environment={**unkeyed_environment(setting.policy.cores), **call.variables},
-        build_dir=call.build_dir,
-        timeout=setting.policy.timeout,
-        output=log,
-        stop=setting.stop,
-    )
-    return found, place
-
-
-def prepared_root(call: Call, found: object, place: HookPlace) -> Path:
-    """The folder that `prepare_source` gave; the source itself if it gave none.
-
-    Raises:
-        PluginFailed: it is no folder, or lies elsewhere.
-    """
-    if found is None:
-        return place.source
-    path = Path(str(found))
-    folder = place.folder.resolve()
-    if path.is_relative_to(BUILD):
-        path = folder / path.relative_to(BUILD)
-    if not path.resolve().is_relative_to(folder) or not path.is_dir():
-        raise failed(call.use, PREPARE, f"{found} is no folder below {BUILD}")
-    return path
+    from fromager.store import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +102,7 @@ class OverriddenSteps:
         workshop: Workshop,
     ) -> Step:
         """A source as a plugin prepares it, from one that was prepared as usual."""
-        use = override.using(PREPARE)
+        use = override.using(*override.plugin.among(FOLDER, PREPARE))
         code = await self.code(override)
         environment = await workshop.environments.environment({})
         setting = workshop.setting
@@ -230,8 +139,7 @@ class OverriddenSteps:
             )
 
             def work(folder: Path, log: BuildLog) -> Made:
-                found, place = call_plugin(setting, call, PREPARE, folder, log)
-                root = prepared_root(call, found, place)
+                root, _ = prepare_source(setting, call, folder, log)
                 name = instantiate.object_name(f"{subject.replace('==', '-')}-source")
                 output = transaction.add_directory(root, name, consume=True)
                 return Made(output, source_facts(epoch))
@@ -240,27 +148,27 @@ class OverriddenSteps:
 
         return await self.steps.step(derivation, tuple(inputs.values()), make)
 
-    async def system_requires(
+    async def requires(
         self,
         subject: str,
+        function: str,
         source: Step,
+        environment: Step,
         surroundings: Surroundings,
-        workshop: Workshop,
+        setting: Setting,
     ) -> tuple[str, ...]:
-        """What the first environment must hold, as a plugin says."""
+        """What an environment must hold, as a function of a plugin says."""
         override, code = surroundings.override, await self.code(surroundings.override)
-        environment = await workshop.environments.environment({})
-        setting = workshop.setting
         derivation = _requires(
             subject,
             source.derivation,
             environment.derivation,
             code.derivation,
             surroundings.options,
-            SYSTEM,
+            function,
         )
         call = Call(
-            override.using(SYSTEM),
+            override.using(function),
             code.output,
             environment.output,
             source.output,
@@ -271,7 +179,7 @@ class OverriddenSteps:
 
         def make(transaction: Transaction, resolved: ResolvedDerivation) -> Made:
             def work(folder: Path, log: BuildLog) -> Made:
-                found, _ = call_plugin(setting, call, SYSTEM, folder, log)
+                found, _ = call_plugin(setting, call, function, folder, log)
                 name = instantiate.object_name(f"{subject}-requires.json")
                 return Made(transaction.add_bytes(json.dumps(found).encode(), name))
 
@@ -280,6 +188,47 @@ class OverriddenSteps:
         inputs = (source, environment, code)
         step = await self.steps.step(derivation, inputs, make)
         return tuple(json.loads(self.steps.store.read_file(step.output, None)))
+
+    async def sdist(
+        self,
+        subject: str,
+        source: Step,
+        environment: Step,
+        surroundings: Surroundings,
+        setting: Setting,
+    ) -> Step:
+        """The sdist that a plugin builds of a prepared source."""
+        override, code = surroundings.override, await self.code(surroundings.override)
+        use = override.using(*override.plugin.among(SDIST, VARIABLES))
+        options = {**surroundings.options, "hook": SDIST, "plugin": use.value}
+        inputs = {"environment": environment, "plugin": code, "source": source}
+        derivation = Derivation(
+            Kind.SDIST,
+            subject,
+            PLUGIN_SDIST_RECIPE,
+            inputs=tuple((role, step.derivation) for role, step in inputs.items()),
+            options=tuple(sorted(options.items())),
+        )
+        call = Call(
+            use,
+            code.output,
+            environment.output,
+            source.output,
+            surroundings.epoch,
+            surroundings.build_dir,
+            surroundings.variables,
+            config_settings=settings_of(surroundings.options),
+        )
+
+        def make(transaction: Transaction, resolved: ResolvedDerivation) -> Made:
+            def work(folder: Path, log: BuildLog) -> Made:
+                out = build_sdist(setting, call, folder, log).parent
+                name = instantiate.object_name(f"{subject.replace('==', '-')}-sdist")
+                return Made(transaction.add_directory(out, name, consume=True))
+
+            return self._logged(subject, resolved, work)
+
+        return await self.steps.step(derivation, tuple(inputs.values()), make)
 
     def _logged(
         self,

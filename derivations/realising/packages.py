@@ -25,12 +25,11 @@ from fromager.derivations.realising.build import (
     RequiresRun,
     WheelBuild,
 )
-from fromager.derivations.realising.build_environments import (
-    BuildEnvironments,
-)
+from fromager.derivations.realising.build_environments import BuildEnvironments
 from fromager.derivations.realising.events import Noted
 from fromager.derivations.realising.goals import WaitGraph
 from fromager.derivations.realising.plan import Plan
+from fromager.derivations.realising.plugin_sdists import PluginSdists, archive_of
 from fromager.derivations.realising.prebuilt import Prebuilt
 from fromager.derivations.realising.preferences import NO_TOOL_VERSIONS
 from fromager.derivations.realising.settling import static_needs
@@ -130,7 +129,7 @@ class Packages:
         if not release.prebuilt:
             built = await self._annotated(built, release)
         if self.sources.outside is not None:
-            sdist = None if release.prebuilt else self._file_of(built.subject)
+            sdist = None if release.prebuilt else await self._sdist(built, release)
             await self.sources.outside.tell(
                 built, prebuilt=release.prebuilt, sdist=sdist
             )
@@ -147,16 +146,20 @@ class Packages:
             annotation = replace(annotation, build_tag=replace(tag, suffix=suffix))
         return await annotated(self.steps, built, annotation)
 
-    def _file_of(self, subject: str) -> Path | None:
-        """The file that something was built from, in the store."""
-        plan = self.plans.get(subject)
-        if plan is None or plan.file is None:
-            return None
-        found = self.steps.known(self.steps.resolve(plan.file, ()).key)
-        if found is None:
-            return None
-        place = self.steps.store.place(found.output)
-        return place / str(dict(plan.file.options).get("filename", ""))
+    async def _sdist(self, built: BuiltWheel, release: Release) -> Path | None:
+        """The sdist that a plugin builds, or the file that the wheel was built from."""
+        sdists = PluginSdists(self.beginnings, self.rooms)
+        effects = self.sources.effects(built.name, built.version, release)
+        override = sdists.builder(effects.override)
+        if override is None:
+            return archive_of(self.steps, self.plans.get(built.subject))
+
+        async def build(attempt: Attempt, accepted: tuple[str, ...]) -> Path:
+            await self._asked(attempt, accepted)
+            return await sdists.build(attempt, accepted, override)
+
+        work = await self._work(built.name, built.version, release)
+        return await self._with_backend(work, build)
 
     async def metadata(
         self, name: str, version: Version, release: Release, needed_by: str | None
@@ -299,8 +302,8 @@ class Packages:
     ) -> BuiltWheel:
         if self.sources.outside is not None:
             self.sources.outside.check(name)
-        text = f"not built, but taken from {release.url.partition('#')[0]}"
-        self.steps.report(Noted(subject, text))
+        place = release.url.partition("#")[0]
+        self.steps.report(Noted(subject, f"not built, but taken from {place}"))
         file = await self.sources.archive(release)
         self.plans[subject] = Plan(name, release, file.derivation)
         step = await Prebuilt(self.steps).wheel(name, version, release, file)

@@ -13,6 +13,7 @@ _OTHERWISE: Final = (
     versions.ANNOTATE_RECIPE,
     versions.PLUGIN_SOURCE_RECIPE,
     versions.PLUGIN_REQUIRES_RECIPE,
+    versions.PLUGIN_SDIST_RECIPE,
 )
 """Recipes of which a kind's usual one is another."""
 
@@ -67,6 +68,7 @@ def recipe_versions() -> tuple[str, ...]:
         versions.ANNOTATE_RECIPE,
         versions.PLUGIN_SOURCE_RECIPE,
         versions.PLUGIN_REQUIRES_RECIPE,
+        versions.PLUGIN_SDIST_RECIPE,
         caller_digest(),
         versions.PREBUILT_RECIPE,
         versions.COLLECTION_RECIPE,

@@ -97,6 +97,8 @@ class Repetition:
                 return self._layout(), ()
             case Kind.ENVIRONMENT:
                 return self._environment(), ()
+            case Kind.SDIST:
+                return self._by_plugin().sdist(), ()
             case Kind.REQUIRES if (
                 self._step.derivation.builder == PLUGIN_REQUIRES_RECIPE
             ):

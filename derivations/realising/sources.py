@@ -13,7 +13,8 @@ from fromager.derivations.realising import instantiate
 from fromager.derivations.realising.downloads import downloaded_from
 from fromager.derivations.realising.events import Noted
 from fromager.derivations.realising.outside import DOWNLOAD
-from fromager.derivations.realising.overriding import PREPARE, OverriddenSteps
+from fromager.derivations.realising.overriding import OverriddenSteps
+from fromager.derivations.realising.plugin_calls import PREPARE
 from fromager.derivations.realising.preparation import Preparation, Preparations
 from fromager.derivations.realising.said import SaidByFiles
 from fromager.derivations.realising.served_metadata import ServedMetadata
@@ -189,8 +190,7 @@ class Sources:
 
             derivation = instantiate.fetch(path.name, sha256, ())
             archive = await self.steps.step(derivation, (), make)
-        named = (path.name, sha256)
-        return await self._of_archive(subject, named, prepared, archive)
+        return await self._of_archive(subject, (path.name, sha256), prepared, archive)
 
     async def _of_archive(
         self, subject: str, named: tuple[str, str], prepared: Preparation, archive: Step

@@ -419,7 +419,6 @@ def test_lint_tells_of_plugins_that_are_of_no_use(
 ) -> None:
     plug("fine_plugin", "def build_wheel(): pass\n")
     plug("loadless", "import nowhere_at_all\ndef build_wheel(): pass\n")
-    plug("sdistful", "def build_sdist(): pass\n")
     plug("nothing_in", "")
     points = {
         "post_biuld": "hooky:run",
@@ -430,14 +429,13 @@ def test_lint_tells_of_plugins_that_are_of_no_use(
         site, "hooky", {"hooky.py": "def run(): pass\n"}, {"fromager.hooks": points}
     )
 
-    outcome = place.run("lint", "fine-plugin", "loadless", "sdistful")
+    outcome = place.run("lint", "fine-plugin", "loadless")
 
     assert outcome.code == 1
     lines = outcome.out.splitlines()
     assert not [line for line in lines if "plugin_fine_plugin" in line]
     for said in (
         "plugin plugin_loadless (loadless_plugin-1.0): error: it cannot be loaded: Mod",
-        "plugin_sdistful (sdistful_plugin-1.0): warning: build_sdist is never called",
         "plugin_nothing_in (nothing_in_plugin-1.0): warning: it overrides nothing",
         "plugin_nothing_in (nothing_in_plugin-1.0): warning: there is no package",
         "hooky:run (hooky-1.0): warning: nothing is called 'post_biuld'; did you mean",
