@@ -168,6 +168,7 @@ class Collector:
                 raise storage_error(self._layout.root, error) from error
 
     def _collect(self, policy: Policy) -> Collected:
+        self._effect("watch links")
         self._links.watch()
         # A root that cannot be read is found before anything is changed.
         roots = find_roots(self._layout, self._generations, self._links)

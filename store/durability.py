@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import ExitStack, contextmanager, suppress
 from errno import EACCES, EDQUOT, ENOSPC, EROFS
 from typing import TYPE_CHECKING, Final
@@ -34,6 +35,36 @@ def sync_filesystem(folder: bytes) -> None:
             raise OSError(error, os.strerror(error), folder)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def syncing_ahead(folder: bytes, pause: float = 0.25) -> Iterator[None]:
+    """Bring what is written meanwhile to the disk, so that a sync then waits for less.
+
+    There is a pause, in seconds, between two syncs.
+
+    Raises:
+        OSError: something cannot be written, of which no later sync may tell again.
+    """
+    ended = threading.Event()
+    errors: list[OSError] = []
+
+    def sync() -> None:
+        while not (errors or ended.wait(pause)):
+            try:
+                sync_filesystem(folder)
+            except OSError as error:
+                errors.append(error)
+
+    thread = threading.Thread(target=sync, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+    if errors:
+        raise errors[0]
 
 
 def start_writing(descriptor: int, offset: int, length: int) -> None:

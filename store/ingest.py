@@ -14,6 +14,7 @@ from stat import S_ISREG
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fromager.store.digest import Digest
+from fromager.store.durability import syncing_ahead
 from fromager.store.errors import InvalidRecord, UnsupportedFile
 from fromager.store.file_status import status_of
 from fromager.store.intake import Intake, irregular, reading, shown
@@ -175,7 +176,15 @@ class _Taking:
 
         self._staging.prepare()
         self._mirror.prepare()
-        work = partial(self._work, os.getpid())
+        asked = os.getpid()
+        disk = os.fsencode(self._staging.layout.staging)
+
+        def work(batches: Iterable[_Batch]) -> list[_Told | _Refused]:
+            if os.getpid() != asked:
+                return self._work(asked, batches)
+            with syncing_ahead(disk):
+                return self._work(asked, batches)
+
         for part in share(self._batches, work, processes)[1:]:
             for told in part:
                 self._hear(told)

@@ -8,22 +8,24 @@ objects valid. What lies at an object's place without a row was left by a crash.
 
 from __future__ import annotations
 
+import itertools
 import os
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from errno import EMLINK
+from errno import EEXIST, EMLINK
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from fromager.store.durability import sync_each, sync_filesystem
 from fromager.store.errors import ObjectMissing
 from fromager.store.exchange import exchange
+from fromager.store.ingest import CROWD
 from fromager.store.layout import REPLACED, blob_name
 from fromager.store.records import dump_record, load_record
 from fromager.store.staging import FOLDER_MODE, MTIME
 from fromager.store.writer import is_certainly_undone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from fromager.store.api import ObjectInfo
     from fromager.store.beneath import Beneath
@@ -37,6 +39,10 @@ if TYPE_CHECKING:
 
 _FOLDERS_ONE_BY_ONE: Final = 8
 """From more folders on, one more `syncfs` is cheaper than a sync of each."""
+
+
+_PART: Final = 64
+"""Files that are linked to the pool by a process that asks for more to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,8 @@ class Batch:
     staging: Staging
     objects: dict[StorePath, StagedObject] = field(default_factory=dict)
     realisations: list[tuple[Realisation, bytes]] = field(default_factory=list)
+    processes: int = 1
+    """So many link its files to the pool, where they are many."""
 
     @property
     def empty(self) -> bool:
@@ -72,6 +80,7 @@ class Batch:
             yield realisation.derivation
 
 
+_Wanted: TypeAlias = "tuple[File, StagedBlob]"
 _Move: TypeAlias = "tuple[Callable[[bytes, bytes], None], bytes, bytes]"
 
 
@@ -143,12 +152,9 @@ class Publication:
             for path, staged in batch.objects.items()
             if staged.place is not None and not registry.has(path)
         ]
-        for file, staged in batch.staging.blobs.items():
-            if batch.staging.is_unused(staged):
-                continue
-            if not self._pool(file, staged, batch.staging):
-                for path in new:
-                    self._pin(self._layout.blob(file), file, path.hash, batch.staging)
+        for file in self._fill_pool(batch):
+            for path in new:
+                self._pin(self._layout.blob(file), file, path.hash, batch.staging)
         for path, staged_object in batch.objects.items():
             target = self._layout.object(path)
             valid = path in self._placed or registry.has(path)
@@ -165,13 +171,51 @@ class Publication:
             known = claim.exists()
             self._rename(staged_record, os.fsencode(claim), keep=known)
 
+    def _fill_pool(self, batch: Batch) -> list[File]:
+        """Let the pool have what was staged; the files that it has another one of."""
+        staging = batch.staging
+        wanted = [
+            (file, staged)
+            for file, staged in staging.blobs.items()
+            if not staging.is_unused(staged)
+        ]
+        for folder in sorted({_folder(self._layout.blob(file)) for file, _ in wanted}):
+            self._make_folder(folder)
+            self._touched.add(folder)
+        if batch.processes > 1 and len(wanted) >= CROWD:
+            from fromager.store.sharing import share
+
+            parts = [wanted[n : n + _PART] for n in range(0, len(wanted), _PART)]
+            shared = share(parts, self._link_simply, batch.processes)
+            for _, error in shared:
+                if error is not None:
+                    raise error
+            wanted = [each for left, _ in shared for each in left]
+        return [
+            file for file, staged in wanted if not self._pool(file, staged, staging)
+        ]
+
+    def _link_simply(
+        self, parts: Iterable[list[_Wanted]]
+    ) -> tuple[list[_Wanted], OSError | None]:
+        """Link files to the pool; those for which there is more to do, and an error."""
+        left = []
+        for file, staged in itertools.chain.from_iterable(parts):
+            if staged.replaces:
+                left.append((file, staged))
+                continue
+            self._effect("link blob")
+            try:
+                os.link(staged.path, self._layout.blob(file))
+            except OSError as error:
+                if error.errno not in (EEXIST, EMLINK):
+                    return left, error
+                left.append((file, staged))
+        return left, None
+
     def _pool(self, file: File, staged: StagedBlob, staging: Staging) -> bool:
         """Let the pool have a staged file; False if it has another with these bytes."""
         target = self._layout.blob(file)
-        folder = target.rpartition(b"/")[0]
-        if folder not in self._folders:
-            self._make_folder(folder)
-        self._touched.add(folder)
         new = staging.place() if staged.replaces else target
         try:
             self._effect("link blob")
@@ -329,3 +373,7 @@ class Publication:
             except OSError:
                 # It stays as garbage without a row, which nobody trusts.
                 continue
+
+
+def _folder(path: bytes) -> bytes:
+    return path.rpartition(b"/")[0]

@@ -81,6 +81,7 @@ class Staging:
         self._unfit: set[File] = set()
         self._masked: bool | None = None
         self._pool_lock: ExitStack | None = None
+        self._pool_folders: set[bytes] = set()
 
     def place(self) -> bytes:
         """A new path in the folder; nothing is there."""
@@ -120,6 +121,8 @@ class Staging:
         if file in self._held or file in self.blobs:
             return True
         self._count_on_pool()
+        if b"%02x" % file.digest.raw[0] not in self._pool_folders:
+            return False
         try:
             size = os.stat(self.layout.blob(file)).st_size
         except FileNotFoundError:
@@ -238,6 +241,8 @@ class Staging:
         if self._pool_lock is None:
             self._pool_lock = ExitStack()
             self._pool_lock.enter_context(shared(self.layout.locks / "pool"))
+            with suppress(FileNotFoundError):
+                self._pool_folders.update(os.listdir(self.layout.pool))
 
     def _link_from_trash(self, file: File, target: bytes) -> bool:
         trashed, pooled = self.layout.trashed(blob_name(file)), self.layout.blob(file)
@@ -328,6 +333,6 @@ def copy_content(source: int, target: int) -> None:
 
 def write_all(descriptor: int, content: bytes) -> None:
     """Write all of it, however little is taken at once."""
-    view = memoryview(content)
-    while view:
-        view = view[os.write(descriptor, view) :]
+    written = os.write(descriptor, content)
+    while written < len(content):
+        written += os.write(descriptor, memoryview(content)[written:])

@@ -47,7 +47,7 @@ class LocalTransaction:
         self._known, self._clock, self._published = known, clock, published
         self._beneath = staging.beneath.info
         self._contents: dict[StorePath, File | Directory] = {}
-        self._batch = Batch(staging)
+        self._batch = Batch(staging, processes=processes)
         self._lessons: list[tuple[Recollection, File | Directory]] = []
         self._processes = processes
         self._ended = False

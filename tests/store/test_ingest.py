@@ -152,6 +152,67 @@ def test_a_process_that_dies_while_it_helps_loses_nothing(
         assert list(damages(store)) == []
 
 
+def make_distinct(top: Path) -> Path:
+    for folder in range(FOLDERS):
+        below = top / f"folder{folder:03}"
+        below.mkdir(parents=True)
+        for number in range(EACH):
+            (below / f"file{number}").write_bytes(b"%d of %d" % (number, folder))
+    return top
+
+
+def test_many_new_files_get_into_the_pool_though_another_was_quicker(
+    tmp_path: Path,
+) -> None:
+    def add_both() -> None:
+        with open_store(tmp_path / "store") as store:
+            with store.transaction(2) as slow:
+                info = slow.add_directory(source, "slow")
+                with store.transaction() as quick:
+                    quick.add_directory(source / "folder003", "quick")
+            place = info.path.below(store.root)
+            assert on_disk(os.fsencode(place)) == on_disk(os.fsencode(source))
+            assert list(damages(store)) == []
+            assert leftovers(store) == []
+            inodes = {each.stat().st_ino for each in pool(store).rglob("*")}
+            shared = [each.stat().st_ino in inodes for each in place.glob("*/file*")]
+            assert shared.count(False) == EACH
+
+    source = make_distinct(tmp_path / "in")
+    assert wait(fork(add_both)) == 0
+
+
+def pool(store: LocalStore) -> Path:
+    return store.root / ".fromager" / "blobs"
+
+
+def test_a_process_that_dies_while_it_helps_to_fill_the_pool_loses_nothing(
+    tmp_path: Path,
+) -> None:
+    killed: list[int] = []
+
+    def kill(effect: str) -> None:
+        if effect == "link blob" and not killed:
+            killed.extend(children())
+            for child in killed:
+                os.kill(child, signal.SIGKILL)
+
+    def add_and_fail() -> None:
+        with (
+            open_store(tmp_path / "store", effect=kill) as store,
+            pytest.raises(StoreError, match="helping died"),
+        ):
+            add(store, source)
+        assert killed
+
+    source = make_distinct(tmp_path / "in")
+    assert wait(fork(add_and_fail)) == 0
+    with open_store(tmp_path / "store") as store:
+        assert store.objects() == ()
+        add(store, source)
+        assert list(damages(store)) == []
+
+
 def test_a_process_that_is_killed_while_it_is_helped_leaves_a_sound_store(
     crowd: Path, tmp_path: Path
 ) -> None:
