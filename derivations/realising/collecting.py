@@ -30,6 +30,7 @@ from fromager.derivations.realising.request import Collect, Realised, RealisedWh
 from fromager.derivations.realising.settling import root_causes
 from fromager.derivations.realising.steps import Made
 from fromager.derivations.realising.wheel_file import metadata_file
+from fromager.derivations.resolution.outcome import Resolved
 from fromager.store import Directory, File, from_paths
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from fromager.derivations.derivation import ResolvedDerivation
     from fromager.derivations.interpreter import Interpreter
     from fromager.derivations.realising.steps import Step, Steps
-    from fromager.derivations.resolution.outcome import Pin, Resolved
+    from fromager.derivations.resolution.outcome import Pin
     from fromager.store import LocalStore, Node, ObjectInfo, StorePath, Transaction
 
 OBJECT_NAME: Final = "collection"
@@ -54,9 +55,14 @@ class BuiltSet:
 
     resolution: Resolved
     built: Mapping[str, BuiltWheel | BaseException]
-    """By project."""
+    """By project; by nothing what kept all of it from being built."""
     asked: frozenset[str]
     """The projects that were asked for."""
+
+    @classmethod
+    def failed(cls, error: Exception) -> BuiltSet:
+        """A set for which there are no versions."""
+        return cls(Resolved(()), {"": error}, frozenset())
 
     @property
     def wheels(self) -> tuple[tuple[Pin, BuiltWheel], ...]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from fromager.derivations.errors import DerivationError, ResolutionError
+from fromager.derivations.errors import DerivationError, ResolutionError, Stopped
 from fromager.derivations.locking.lock import LockedPlatform
 from fromager.derivations.realising.attempt import BuiltWheel
 from fromager.derivations.realising.candidates import Candidates
@@ -161,15 +161,17 @@ class Run:
         """All wheels of the request, resolved again whenever a wheel demands it."""
         async with self._at_work():
             for _ in range(MOST_CORRECTIONS):
-                groups = self._groups
-                found = await asyncio.gather(*map(self._resolve, groups))
-                packages = await self._settled(found)
-                sets = await asyncio.gather(
-                    *(
-                        self._built_set(given, resolution, packages)
-                        for given, resolution in zip(groups, found, strict=True)
-                    )
-                )
+                groups, failed = self._groups, []
+                found = await asyncio.gather(*map(self._resolved, groups))
+                resolved = [r for r in found if not isinstance(r, DerivationError)]
+                packages = await self._settled(resolved)
+                work = []
+                for given, resolution in zip(groups, found, strict=True):
+                    if isinstance(resolution, DerivationError):
+                        failed.append(BuiltSet.failed(resolution))
+                    else:
+                        work.append(self._built_set(given, resolution, packages))
+                sets = [*failed, *await asyncio.gather(*work)]
                 # Tools, too, may need something else than was believed of them.
                 built = [packages.built, *(each.built for each in sets)]
                 if not any(list(map(self._contradictions, built))):
@@ -308,6 +310,19 @@ class Run:
         self._direct = named(direct, found)
         self._fixed = places.fixed
         self._given = (*request.requirements, *found)
+
+    async def _resolved(
+        self, given: tuple[GivenRequirement, ...]
+    ) -> Resolution | DerivationError:
+        """The versions of some requirements of several; or why there are none, if
+        others are to be gone on with."""
+        try:
+            return await self._resolve(given)
+        except DerivationError as error:
+            several = self._request.collect is Collect.SEVERAL
+            if not (several and self._keep_going) or isinstance(error, Stopped):
+                raise
+            return error
 
     def _wanted(self, given: tuple[GivenRequirement, ...]) -> Request:
         request = self._request

@@ -238,6 +238,41 @@ def test_each_requirement_of_several_sets_has_the_newest_that_fits_it(
     assert shared(apart) == ["1.0", "2.0"]
 
 
+def test_what_has_no_versions_does_not_keep_others_from_being_built(
+    place: Place, offer: Offer
+) -> None:
+    offer("clfine")
+    offer("cltorn", dependencies=["clfine<1"])
+    offer("clbroken", quirk="crash")
+    words = ("--allow-multiple", "--keep-going", "--json", "clfine", "cltorn")
+
+    outcome = place.run("realise", *words, "clabsent")
+    worse = place.run("realise", *words, "clbroken")
+    alone = place.run("realise", *words[:3], "clabsent")
+
+    assert outcome.code == 4
+    assert [row["name"] for row in outcome.json["wheels"]] == ["clfine"]
+    assert outcome.json["collection"] is None
+    assert len(outcome.errors) == 2
+    assert "cltorn" in outcome.err
+    assert "clabsent" in outcome.err
+    assert "1 built or reused, 2 failed; no collection is made" in outcome.err
+    assert worse.code == 5
+    assert [row["name"] for row in worse.json["wheels"]] == ["clfine"]
+    assert (alone.code, alone.json["wheels"]) == (4, [])
+
+
+def test_without_keep_going_what_has_no_versions_ends_it(
+    place: Place, offer: Offer
+) -> None:
+    offer("clother")
+
+    outcome = place.run("realise", "--allow-multiple", "clother", "clabsent")
+
+    assert outcome.code == 4
+    assert outcome.built == []
+
+
 def test_what_is_prebuilt_stands_in_the_graph_and_why(
     place: Place, index: LocalIndex, offer: Offer
 ) -> None:
