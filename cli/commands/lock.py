@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from fromager.derivations import Lock, RealiseRequest
 
 STDOUT: Final = "-"
+EVERYTHING: Final = "*"
+"""What is upgraded if no project is named."""
 
 
 @click.command("lock", short_help="Pin versions and what builds them, in a file.")
@@ -41,14 +43,23 @@ STDOUT: Final = "-"
     show_default=True,
     help="Where to write; - for standard output.",
 )
-@click.option("--upgrade", is_flag=True, help="Do not keep what was locked before.")
+@click.option(
+    "--upgrade",
+    "renewed",
+    is_flag=False,
+    flag_value=EVERYTHING,
+    multiple=True,
+    metavar="[NAME]",
+    help="Do not keep what was locked before, or not this project's version; may be "
+    "repeated.",
+)
 @click.option(
     "-P",
     "--upgrade-package",
     "upgraded",
     multiple=True,
     metavar="NAME",
-    help="Do not keep this project's version; may be repeated.",
+    help="The same as --upgrade NAME; may be repeated.",
 )
 @click.option(
     "--check", is_flag=True, help="Write nothing; exit status 1 if it would change."
@@ -72,7 +83,7 @@ def command(
     extras: tuple[str, ...],
     groups: tuple[str, ...],
     output: str,
-    upgrade: bool,
+    renewed: tuple[str, ...],
     upgraded: tuple[str, ...],
     check: bool,
     pythons: tuple[str, ...],
@@ -92,6 +103,7 @@ def command(
     """
     wiring = wire(flags, **settings)
     before, own = _existing(wiring, output), False
+    given_up = _given_up(renewed, upgraded, before, output)
     if before is not None and not (requirements or files or groups):
         recalled, own = before.request, True
         requirements = recalled.requirements
@@ -118,7 +130,13 @@ def command(
     for python in pythons or (None,):
         chosen = wire(flags, **settings, python=python)
         locks.append(
-            _lock(chosen, request, None if upgrade else before, upgraded, refresh)
+            _lock(
+                chosen,
+                request,
+                None if EVERYTHING in renewed else before,
+                given_up,
+                refresh,
+            )
         )
     return _deliver(wiring, locks, before, output, check=check)
 
@@ -126,6 +144,34 @@ def command(
 def _existing(wiring: Wiring, output: str) -> Lock | None:
     path = wiring.folder / output
     return read_lock(path) if output != STDOUT and path.exists() else None
+
+
+def _given_up(
+    renewed: tuple[str, ...],
+    upgraded: tuple[str, ...],
+    before: Lock | None,
+    output: str,
+) -> frozenset[str]:
+    """The projects whose versions are not kept.
+
+    Raises:
+        InputError: one that is not locked; a requirement may have been meant.
+    """
+    from packaging.utils import canonicalize_name
+
+    from fromager.derivations import InputError
+
+    named = [name for name in renewed if name != EVERYTHING]
+    if before is not None:
+        named += upgraded
+    known = () if before is None else {release.name for release in before.releases}
+    for name in named:
+        if canonicalize_name(name) not in known:
+            raise InputError(
+                f"{name} cannot be upgraded: it is not in {output}",
+                hint="Name a project of the lock; a requirement stands before --upgrade",
+            )
+    return frozenset(map(canonicalize_name, (*named, *upgraded)))
 
 
 def _unset(flag: str, settings: Mapping[str, object]) -> bool:
@@ -152,14 +198,11 @@ def _lock(
     wiring: Wiring,
     request: RealiseRequest,
     before: Lock | None,
-    upgraded: tuple[str, ...],
+    given_up: frozenset[str],
     refresh: bool,
 ) -> Lock:
-    from packaging.utils import canonicalize_name
-
     from fromager.derivations import LockedPlatform, kept_versions
 
-    given_up = frozenset(canonicalize_name(name) for name in upgraded)
     names = (index.name for index in wiring.indexes.indexes)
     said = locked_request(request, wiring.settings, names)
     with wiring.open_store(create=True) as store:

@@ -200,6 +200,35 @@ def test_what_is_locked_is_kept_until_it_is_given_up(
     assert '"lkwith==1.0"' not in locked(place)
 
 
+def test_upgrading_one_project_changes_that_alone(place: Place, offer: Offer) -> None:
+    for version in ("1.0", "2.0"):
+        for name in ("lkone", "lkother"):
+            offer(name, version)
+        if version == "1.0":
+            lock(place, "lkone", "lkother")
+
+    outcome = lock(place, "--upgrade", "LKone", "--refresh")
+
+    assert "lkone is 2.0, it was 1.0" in outcome.err
+    assert "lkother" not in outcome.err
+
+
+@pytest.mark.parametrize("words", [("--upgrade", "lkmeant"), ("-P", "lkmeant")])
+def test_what_is_not_locked_cannot_be_upgraded(
+    place: Place, offer: Offer, words: tuple[str, ...]
+) -> None:
+    offer("lkheld")
+    offer("lkmeant")
+    lock(place, "lkheld")
+    before = locked(place)
+
+    outcome = place.run("lock", *words)
+
+    assert outcome.code == 2
+    assert "lkmeant cannot be upgraded: it is not in pylock.toml" in outcome.error
+    assert locked(place) == before
+
+
 def test_a_check_fails_when_the_lock_would_change_and_writes_nothing(
     place: Place, offer: Offer
 ) -> None:
