@@ -254,16 +254,17 @@ def _deliver(
     if output == STDOUT and not check:
         wiring.console.data(text.removesuffix("\n"))
         return ExitCode.DONE
-    changes = () if before is None else lock_changes(before, lock)
+    fits = before is not None and path.read_text(encoding="utf-8") == text
+    changes = () if before is None or fits else lock_changes(before, lock)
     for change in changes:
         wiring.console.say(str(change))
     if check:
-        fits = before is not None and path.read_text(encoding="utf-8") == text
         if not fits:
             wiring.console.error(f"{output} is out of date, or not there")
             wiring.console.hint("Make it anew: fromager lock")
         return ExitCode.DONE if fits else ExitCode.FAILED
-    write_whole(path, text)
+    if not fits:
+        write_whole(path, text)
     installed = sum(len(lock.installed_on(each.subject)) > 0 for each in lock.releases)
     tools = len(lock.releases) - installed
     wiring.console.say(f"{output}: {installed} packages, {tools} more to build them")
