@@ -6,11 +6,19 @@ from fromager.derivations.errors import BuildError, DerivationError
 
 
 class PluginBroken(DerivationError):
-    """A plugin that cannot be used at all: which, and why."""
+    """A plugin that cannot be used at all: which, why, and what it was to build."""
 
-    def __init__(self, plugin: str, reason: str, *, hint: str | None = None) -> None:
-        super().__init__(f"the plugin {plugin} cannot be used: {reason}", hint=hint)
-        self.plugin, self.reason = plugin, reason
+    def __init__(
+        self,
+        plugin: str,
+        reason: str,
+        *,
+        package: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        text = f"the plugin {plugin} cannot be used: {reason}"
+        super().__init__(f"{package}: {text}" if package else text, hint=hint)
+        self.plugin, self.reason, self.package = plugin, reason, package
 
 
 class PluginFailed(BuildError):

@@ -40,14 +40,21 @@ class Plugin:
             PluginBroken: that cannot be told.
         """
         if self.entry.problem:
-            raise PluginBroken(str(self.entry), self.entry.problem)
+            raise PluginBroken(
+                str(self.entry), self.entry.problem, package=self.package
+            )
         if self.entry.attribute:
             reason = "a module is wanted, not something in one"
-            raise PluginBroken(str(self.entry), reason)
+            raise PluginBroken(str(self.entry), reason, package=self.package)
         # Only who has plugins pays for reading them.
         from fromager.derivations.plugins.code import collect
 
-        return collect(self.module, self.paths)
+        try:
+            return collect(self.module, self.paths)
+        except PluginBroken as error:
+            raise PluginBroken(
+                error.plugin, error.reason, package=self.package, hint=error.hint
+            ) from error
 
     def functions(self, *stages: Stage) -> tuple[str, ...]:
         """What it overrides at these stages, sorted."""

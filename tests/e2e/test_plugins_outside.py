@@ -497,7 +497,7 @@ def test_a_plugin_that_is_of_no_use_stops_its_own_package_only(
     outcome = place.run("realise", "--json", "--keep-going", *wanted)
 
     assert outcome.code == (1 if name == "unreadable" else 5)
-    assert f"plugin_{name}" in outcome.error
+    assert f"{name}: the plugin plugin_{name} " in outcome.error
     rows = [f"{row['name']}=={row['version']}" for row in outcome.json["wheels"]]
     assert rows == [f"beside-{name}==1.0", f"needs-{name}==1.0"]
     # Without the option it is the end of all.
