@@ -93,8 +93,9 @@ def test_packages_that_compile_rust_are_built_with_all_their_tools(
     imports(place, outcome, *RUST.values())
     assert "maturin==1.16.0" in outcome.built
     again = place.run("realise", "--json", *RUST)
+    # After so long, what the index said is asked for again; the rest is known.
     assert again.out == outcome.out
-    assert again.processes == ()
+    assert again.built == []
     checked = place.finish(place.start("check", "rpds-py", "--rounds", "1"), HOURS)
     assert checked.code == 0, checked.err
     check_store(place)
