@@ -18,6 +18,7 @@ import pytest
 from support.command_line import Place
 from support.index import LocalIndex, local_index
 from support.lock_order import WATCH
+from support.plugins import install
 from support.projects import sdist
 
 if TYPE_CHECKING:
@@ -77,6 +78,28 @@ def place(session_store: Path, index: LocalIndex, tmp_path: Path) -> Place:
 def fresh(quick_folder: Path, index: LocalIndex, tmp_path: Path) -> Place:
     """Where commands are run, on a store that is not there yet."""
     return Place(tmp_path, quick_folder / f"store-{next(NUMBERS)}", index.url)
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder from which modules are imported."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    return folder
+
+
+@pytest.fixture
+def plug(site: Path) -> Callable[[str, str], Path]:
+    """Installs a module as the plugin of a package."""
+
+    def add(package: str, text: str) -> Path:
+        points = {"fromager.project_overrides": {package: f"plugin_{package}"}}
+        name = f"plugin_{package}.py"
+        install(site, f"{package}_plugin", {name: text}, points)
+        return site / name
+
+    return add
 
 
 @pytest.fixture(autouse=True)

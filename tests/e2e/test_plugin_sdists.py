@@ -71,27 +71,6 @@ UPSTREAM = """
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "site"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(str(folder))
-    return folder
-
-
-@pytest.fixture
-def plug(site: Path) -> Plug:
-    """Installs a module as the plugin of a package."""
-
-    def add(package: str, text: str) -> Path:
-        points = {"fromager.project_overrides": {package: f"sdists_{package}"}}
-        name = f"sdists_{package}.py"
-        install(site, f"{package}_sdists", {name: text}, points)
-        return site / name
-
-    return add
-
-
-@pytest.fixture
 def heard(site: Path, tmp_path: Path) -> Path:
     """The folder into which a hook copies the sdists that it hears of."""
     folder = tmp_path / "heard"

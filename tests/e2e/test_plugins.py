@@ -24,19 +24,16 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def plug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plug:
+def plug(site: Path) -> Plug:
     """Installs a plugin for a package; the modules of a folder of their own."""
-    folder = tmp_path / "site"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(str(folder))
 
     def add(package: str, text: str, **more: str) -> Path:
         module = f"plugins_of_{package}"
         files = {f"{module}/__init__.py": "", f"{module}/{package}.py": text}
         files |= {f"{module}/{name}.py": each for name, each in more.items()}
         points = {"fromager.project_overrides": {package: f"{module}.{package}"}}
-        install(folder, f"{package}_plugin", files, points)
-        return folder / module
+        install(site, f"{package}_plugin", files, points)
+        return site / module
 
     return add
 

@@ -22,27 +22,6 @@ if TYPE_CHECKING:
     Plug = Callable[..., Path]
 
 
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "site"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(str(folder))
-    return folder
-
-
-@pytest.fixture
-def plug(site: Path) -> Plug:
-    """Installs a module as the plugin of a package."""
-
-    def add(package: str, text: str) -> Path:
-        points = {"fromager.project_overrides": {package: f"plugin_{package}"}}
-        name = f"plugin_{package}.py"
-        install(site, f"{package}_plugin", {name: text}, points)
-        return site / name
-
-    return add
-
-
 def versions(outcome: Outcome) -> list[str]:
     return [f"{row['name']}=={row['version']}" for row in outcome.json["wheels"]]
 
