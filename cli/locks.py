@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -87,6 +86,9 @@ def locked_by(
 
 def write_whole(path: Path, text: str) -> None:
     """Write a file so that its name always holds the old text or the new one."""
+    # It takes time to import, and most commands write nothing so.
+    from tempfile import NamedTemporaryFile
+
     with NamedTemporaryFile(
         "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}-", delete=False
     ) as file:

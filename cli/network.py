@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from fromager.derivations import (
     Freshness,
-    Noted,
     Retries,
-    Stopped,
     find_http_settings,
     open_client,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fromager.derivations import (
         HttpIndexClient,
         IndexConfiguration,
@@ -34,7 +34,8 @@ class Network:
     store: LocalStore
     indexes: IndexConfiguration
     surroundings: Surroundings
-    report: Reporter
+    report: Callable[[], Reporter]
+    """Who hears of what is tried again; made when there is something to tell."""
     stop: StopSignal
     """Ends pauses, and programs that wait for a server."""
     offline: bool
@@ -73,10 +74,14 @@ class Network:
 
     def _retries(self) -> Retries:
         def pause(seconds: float) -> None:
+            from fromager.derivations import Stopped
+
             if self.stop.wait(seconds):
                 raise Stopped("a request was not repeated")
 
         def tell(url: str, reason: str, seconds: float) -> None:
-            self.report(Noted(url, f"{reason}; tried again in {seconds:.1f} s"))
+            from fromager.derivations import Noted
+
+            self.report()(Noted(url, f"{reason}; tried again in {seconds:.1f} s"))
 
         return Retries(sleep=pause, notify=tell)

@@ -11,7 +11,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from fromager.cli.console import Console, standard_console
@@ -124,12 +123,9 @@ class Wiring:
         self, store: LocalStore, interpreter: Interpreter, *, thorough: bool
     ) -> HostBase:
         """What of this machine is let into the sandbox."""
-        from fromager.derivations import host_platform, host_platform_apart
+        from fromager.derivations import host_platform_apart
 
-        folder = store.cache("base")
-        if thorough:
-            return host_platform_apart(interpreter, folder, store)
-        return host_platform(interpreter, folder, store, thorough=False)
+        return host_platform_apart(interpreter, store.cache("base"), store, thorough)
 
     def platform(self) -> Platform:
         """The fingerprint of what is let into the sandbox, every file looked at."""
@@ -149,6 +145,8 @@ class Wiring:
     @contextmanager
     def _facts(self) -> Iterator[tuple[Facts, Path]]:
         """Where what is costly is kept: the store, or without a usable one nowhere."""
+        from tempfile import TemporaryDirectory
+
         from fromager.derivations import NoFacts
         from fromager.store import StoreUnavailable
 
@@ -257,7 +255,7 @@ class Wiring:
 
         offline = self.settings.flag("offline")
         return Network(
-            store, self.indexes, self.surroundings, self.report, stop, offline
+            store, self.indexes, self.surroundings, lambda: self.report, stop, offline
         )
 
     def client(

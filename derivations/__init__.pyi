@@ -13,7 +13,7 @@ from fromager.derivations.building.platform import host_platform as host_platfor
 from fromager.derivations.building.platform import known_platform as known_platform
 from fromager.derivations.building.probe import probe as probe
 from fromager.derivations.building.sandbox import Sandbox as Sandbox
-from fromager.derivations.building.sandbox import StopSignal as StopSignal
+from fromager.derivations.building.stopping import StopSignal as StopSignal
 from fromager.derivations.building.unsandboxed import (
     UnsandboxedRunner as UnsandboxedRunner,
 )

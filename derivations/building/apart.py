@@ -42,19 +42,18 @@ class SentFacts:
 
 
 def host_platform_apart(
-    interpreter: Interpreter, cache_folder: Path, facts: Facts
+    interpreter: Interpreter, cache_folder: Path, facts: Facts, thorough: bool = True
 ) -> HostBase:
-    """What a thorough `host_platform` gives.
+    """What `host_platform` gives.
 
     A process of its own looks only where nothing is remembered of the interpreter:
     else little is left to read. Where it fails, this one looks, and says why.
     """
-    thorough = True
     if not is_remembered(interpreter, facts):
         rows = _found_apart(interpreter, cache_folder)
         for namespace, key, value in rows:
             facts.remember(namespace, key, value.encode())
-        thorough = not rows
+        thorough = thorough and not rows
     return host_platform(interpreter, cache_folder, facts, thorough=thorough)
 
 

@@ -7,8 +7,6 @@ one built is never taken for what the full one would have built.
 
 from __future__ import annotations
 
-import os
-import select
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -111,35 +109,6 @@ class Stop(Protocol):
     def fileno(self) -> int:
         """A descriptor that is readable from then on."""
         ...
-
-
-class StopSignal:
-    """A `Stop` that any thread may set, once and for all who wait for it."""
-
-    def __init__(self) -> None:
-        self._descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._is_set = False
-
-    def set(self) -> None:
-        """Wake all that wait; safe to call twice and from a signal handler."""
-        self._is_set = True
-        os.eventfd_write(self._descriptor, 1)
-
-    def is_set(self) -> bool:
-        """Whether `set` was called."""
-        return self._is_set
-
-    def wait(self, seconds: float) -> bool:
-        """Wait until `set` is called, or for so long; whether it was called."""
-        return bool(select.select([self._descriptor], [], [], seconds)[0])
-
-    def fileno(self) -> int:
-        """A descriptor that is readable as soon as `set` was called."""
-        return self._descriptor
-
-    def close(self) -> None:
-        """Give the descriptor back; nobody may wait for it any more."""
-        os.close(self._descriptor)
 
 
 class Sandbox(Protocol):

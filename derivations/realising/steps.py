@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from fromager.derivations.building.sandbox import StopSignal
+from fromager.derivations.building.stopping import StopSignal
 from fromager.derivations.derivation import Derivation, Kind, encode, resolve_inputs
 from fromager.derivations.errors import Stopped
 from fromager.derivations.realising.events import (

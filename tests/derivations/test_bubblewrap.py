@@ -17,7 +17,8 @@ from fromager.derivations.building.bubblewrap import (
     find_bubblewrap,
 )
 from fromager.derivations.building.forbidden import MachineFacts, explain, missing
-from fromager.derivations.building.sandbox import Mount, SandboxSpec, StopSignal
+from fromager.derivations.building.sandbox import Mount, SandboxSpec
+from fromager.derivations.building.stopping import StopSignal
 from fromager.derivations.errors import SandboxUnavailable
 from support.golden import check_golden
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fromager.derivations.building.sandbox import StopSignal
+from fromager.derivations.building.stopping import StopSignal
 from fromager.derivations.errors import NetworkError, SourceError, Stopped
 from fromager.derivations.index.address import Credentials, Login
 from fromager.derivations.sources.direct import GitSource

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fromager.derivations.building.sandbox import (
-    StopSignal,
     keyed_environment,
     unkeyed_environment,
 )
+from fromager.derivations.building.stopping import StopSignal
 from support.golden import check_golden
 
 if TYPE_CHECKING:

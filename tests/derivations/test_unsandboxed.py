@@ -5,7 +5,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from fromager.derivations.building.sandbox import Mount, SandboxSpec, StopSignal
+from fromager.derivations.building.sandbox import Mount, SandboxSpec
+from fromager.derivations.building.stopping import StopSignal
 from fromager.derivations.building.unsandboxed import UnsandboxedRunner
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ from fromager.derivations.building.probe import probe
 from fromager.derivations.building.sandbox import (
     Mount,
     SandboxSpec,
-    StopSignal,
     keyed_environment,
     unkeyed_environment,
 )
+from fromager.derivations.building.stopping import StopSignal
 from support.facts import FolderFacts
 
 if TYPE_CHECKING:
