@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import weakref
 
 
 class StopSignal:
@@ -11,6 +12,8 @@ class StopSignal:
 
     def __init__(self) -> None:
         self._descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        # Many runs in one process must not use its descriptors up.
+        self._close = weakref.finalize(self, os.close, self._descriptor)
         self._is_set = False
 
     def set(self) -> None:
@@ -24,7 +27,10 @@ class StopSignal:
 
     def wait(self, seconds: float) -> bool:
         """Wait until `set` is called, or for so long; whether it was called."""
-        return bool(select.select([self._descriptor], [], [], seconds)[0])
+        # Not `select`, which knows the first 1,024 descriptors only.
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
 
     def fileno(self) -> int:
         """A descriptor that is readable as soon as `set` was called."""
@@ -32,4 +38,4 @@ class StopSignal:
 
     def close(self) -> None:
         """Give the descriptor back; nobody may wait for it any more."""
-        os.close(self._descriptor)
+        self._close()

@@ -154,8 +154,10 @@ class GitCommand:
             return
         watched = os.pidfd_open(process.pid)
         try:
-            ready, _, _ = select.select([watched, self.stop.fileno()], [], [])
-            if watched not in ready:
+            poll = select.poll()
+            poll.register(watched, select.POLLIN)
+            poll.register(self.stop.fileno(), select.POLLIN)
+            if watched not in dict(poll.poll()):
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
