@@ -13,6 +13,8 @@ from fromager.derivations.realising.settling import same_needs, static_needs
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from packaging.version import Version
+
     from fromager.derivations.realising.events import Reporter
     from fromager.derivations.realising.resolutions import Resolutions
     from fromager.derivations.realising.sources import Sources
@@ -34,18 +36,13 @@ def believe_wheels(
         if not isinstance(result, BuiltWheel):
             continue
         key = (result.name, result.version)
-        believed = resolutions.metadata.get(key)
-        if believed is None:
+        if key not in resolutions.metadata:
             continue
         needs = result.metadata
         if resolutions.comes_from_place(*key):
             needs = without_places(needs)
-        if same_needs(believed, needs):
-            continue
-        resolutions.metadata[key] = needs
-        text = contradiction(believed, needs, "its wheel", "its source promised")
-        report(Noted(f"{result.name}=={result.version}", text))
-        found = True
+        telling = ("its wheel", "its source promised")
+        found |= _believe(resolutions, key, needs, telling, report)
     return found
 
 
@@ -62,21 +59,35 @@ async def believe_sources(
     found = False
     for pin in pins:
         key = (pin.name, pin.version)
-        believed = resolutions.metadata.get(key)
-        if believed is None or not pin.release.metadata_served:
+        if key not in resolutions.metadata or not pin.release.metadata_served:
             continue
         effects = sources.effects(*key, pin.release)
         static = sources.static(await sources.tree(*key, pin.release), effects)
-        if static is None:
-            continue
-        needs = static_needs(static)
-        if same_needs(believed, needs):
-            continue
-        resolutions.metadata[key] = needs
-        text = contradiction(believed, needs, "its source", "the index told")
-        report(Noted(f"{pin.name}=={pin.version}", text))
-        found = True
+        if static is not None:
+            telling = ("its source", "the index told")
+            needs = static_needs(static)
+            found |= _believe(resolutions, key, needs, telling, report)
     return found
+
+
+def _believe(
+    resolutions: Resolutions,
+    key: tuple[str, Version],
+    needs: Metadata,
+    telling: tuple[str, str],
+    report: Reporter,
+) -> bool:
+    """Whether a release needs something else than was believed; it is, from now on.
+
+    `telling` are who says so, and what was believed till now, in words.
+    """
+    believed = resolutions.metadata[key]
+    if same_needs(believed, needs):
+        return False
+    resolutions.metadata[key] = needs
+    name, version = key
+    report(Noted(f"{name}=={version}", contradiction(believed, needs, *telling)))
+    return True
 
 
 def contradiction(believed: Metadata, needs: Metadata, who: str, said: str) -> str:

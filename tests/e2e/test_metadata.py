@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from support.projects import BACKEND
+from support.projects import TELLING_BACKEND
 from support.store_check import check_error
 
 if TYPE_CHECKING:
@@ -14,22 +14,7 @@ if TYPE_CHECKING:
 
     Offer = Callable[..., None]
 
-TELLING = (
-    BACKEND
-    + """
-def prepare_metadata_for_build_wheel(metadata_directory, config_settings=None):
-    info = f"{NAME}-{VERSION}.dist-info"
-    folder = pathlib.Path(metadata_directory, info)
-    folder.mkdir()
-    text = _files()[f"{info}/METADATA"]
-    if QUIRK == "lies":
-        text = text.replace("Requires-Dist", "X-Requires-Dist")
-    (folder / "METADATA").write_text(text)
-    return info
-"""
-)
-"""A backend that tells metadata without building a wheel."""
-TELLS = {"static": False, "more": {"tiny_backend.py": TELLING}}
+TELLS = {"static": False, "more": {"tiny_backend.py": TELLING_BACKEND}}
 
 
 def test_backends_are_asked_before_versions_are_settled_and_nothing_is_built(

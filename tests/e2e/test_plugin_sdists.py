@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.plugins import install
-from support.projects import BACKEND, sdist
+from support.projects import TELLING_BACKEND, sdist
 from support.store_check import check_error
 
 if TYPE_CHECKING:
@@ -21,18 +21,6 @@ if TYPE_CHECKING:
     Offer = Callable[..., None]
     Plug = Callable[..., Path]
 
-TELLING = (
-    BACKEND
-    + """
-def prepare_metadata_for_build_wheel(metadata_directory, config_settings=None):
-    info = f"{NAME}-{VERSION}.dist-info"
-    folder = pathlib.Path(metadata_directory, info)
-    folder.mkdir()
-    (folder / "METADATA").write_text(_files()[f"{info}/METADATA"])
-    return info
-"""
-)
-"""A backend that tells metadata without building a wheel."""
 HEARD = """
     import pathlib, shutil
 
@@ -256,7 +244,7 @@ def test_a_plugin_says_what_is_needed_where_no_wheel_is_built(
         "told_needs",
         dependencies=["never-there"],
         static=False,
-        more={"tiny_backend.py": TELLING},
+        more={"tiny_backend.py": TELLING_BACKEND},
     )
     offer("needed_instead")
     plug(

@@ -209,6 +209,22 @@ def archive(top: str, members: Mapping[str, str]) -> bytes:
     return gzip.compress(raw.getvalue(), mtime=0)
 
 
+TELLING_BACKEND: Final = (
+    BACKEND
+    + """
+def prepare_metadata_for_build_wheel(metadata_directory, config_settings=None):
+    info = f"{NAME}-{VERSION}.dist-info"
+    folder = pathlib.Path(metadata_directory, info)
+    folder.mkdir()
+    text = _files()[f"{info}/METADATA"]
+    if QUIRK == "lies":
+        text = text.replace("Requires-Dist", "X-Requires-Dist")
+    (folder / "METADATA").write_text(text)
+    return info
+"""
+)
+"""One that tells metadata without building a wheel; with the quirk `lies` it leaves out
+what is needed."""
 SCM_BACKEND: Final = BACKEND.replace(
     'NAME, VERSION, QUIRK = ABOUT["name"], ABOUT["version"], ABOUT["quirk"]',
     'NAME, QUIRK = ABOUT["name"], ABOUT["quirk"]\n'
