@@ -76,7 +76,7 @@ def _intact(layout: StoreLayout, row: ClaimRow) -> tuple[Realisation, str] | Non
             return realisation, "its file"
     except (OSError, InvalidRecord):
         pass
-    for place in (layout.private / "realisations").glob(f"*/*/{row.record}.json"):
+    for place in layout.realisation_files(f"{row.record}.json"):
         try:
             return read_claim(place.read_bytes(), row.record), "its file"
         except (OSError, InvalidRecord):

@@ -22,6 +22,7 @@ from fromager.store.durability import (
 )
 from fromager.store.effects import no_effect
 from fromager.store.errors import InvalidRecord, RootMissing
+from fromager.store.layout import present
 from fromager.store.locks import exclusive
 from fromager.store.path import StorePath, check_name
 from fromager.store.realisation import NOT_A_RECORD
@@ -216,7 +217,7 @@ class Generations:
         return self._layout.generations / check_name(name)
 
     def _numbers(self, name: str) -> list[int]:
-        files = self._folder(name).glob("*.json")
+        files = present(self._folder(name), "*.json")
         return sorted(int(file.stem) for file in files if file.stem.isdecimal())
 
     def _current(self, name: str) -> int:

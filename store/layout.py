@@ -32,6 +32,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from fromager.store.digest import Digest
@@ -50,6 +51,17 @@ REPLACED: Final = "replaced"
 def blob_name(file: File) -> bytes:
     """The name of a file's blob: its digest's digits, and `.x` if it is executable."""
     return file.digest.hex.encode() + (b".x" if file.executable else b"")
+
+
+def present(folder: Path, pattern: str) -> Iterator[Path]:
+    """What is there below a folder.
+
+    A folder that another process removes meanwhile is no error, which it is to
+    `Path.glob`.
+    """
+    from glob import iglob
+
+    return (folder / name for name in iglob(pattern, root_dir=folder))
 
 
 @dataclass(frozen=True)
@@ -208,6 +220,10 @@ class StoreLayout:
         """Where the record of a realisation lies."""
         folder = self.private / "realisations" / key.hex[:2] / key.hex
         return folder / f"{record.hex}.json"
+
+    def realisation_files(self, name: str = "*") -> Iterator[Path]:
+        """The records of all realisations; those that are named, if a name is given."""
+        return present(self.private, f"realisations/*/*/{name}")
 
     def log(self, key: Digest) -> Path:
         """Where the log of a key's last build lies."""

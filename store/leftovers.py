@@ -106,7 +106,7 @@ class Leftovers:
     def _claims(self) -> Iterator[Path]:
         with self._database.snapshot() as run:
             known = {row[0] for row in run("SELECT record FROM realisations")}
-        for place in self._layout.private.glob("realisations/??/*/*.json"):
+        for place in self._layout.realisation_files("*.json"):
             if place.stem not in known:
                 yield place
 

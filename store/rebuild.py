@@ -168,7 +168,7 @@ class _Rebuilder:
     def _claims(self, unreadable: list[Damage]) -> list[tuple[Realisation, int]]:
         claims: list[tuple[Realisation, int]] = []
         written: dict[Digest, int] = {}
-        for place in sorted((self.layout.private / "realisations").glob("*/*/*")):
+        for place in sorted(self.layout.realisation_files()):
             try:
                 claim = read_claim(place.read_bytes(), place.name.removesuffix(".json"))
             except (InvalidRecord, OSError) as error:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from stat import S_ISDIR
 from typing import TYPE_CHECKING, Final
 
 from fromager.store.garbage import DAY
+from fromager.store.layout import present
 from fromager.store.leases import folders
 from fromager.store.locks import acquire, is_held
 from fromager.store.pool import BLOCK
@@ -16,11 +18,12 @@ from fromager.store.removal import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
-    from pathlib import Path
 
     from fromager.store.layout import StoreLayout
 
 _KEY_DIGITS: Final = 64
+_NAMED_LEVELS: Final = 2
+"""`cache/index/<index>/<page>` and `roots/generations/<name>/<number>.json`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ def find_litter(
     `known` are the keys, in digits, of builds whose output is here: their logs stay.
     What else was written, and failed builds, stay until they are older than `before`.
     """
-    for place in layout.private.glob("logs/??/*.log.gz"):
+    for place in present(layout.private, "logs/??/*.log.gz"):
         if place.name.removesuffix(".log.gz") not in known and _older(place, before):
             yield Litter("log", place, disk_usage(place))
     for place in layout.failed.iterdir():
@@ -52,10 +55,26 @@ def find_litter(
             with suppress(FileNotFoundError, PermissionError):
                 if not is_held(place):
                     yield Litter("lock", place, disk_usage(place))
-    for folder in ("cache", "roots"):
-        for place in (layout.private / folder).rglob(".*"):
-            if place.is_file() and _older(place, now - DAY):
-                yield Litter("temporary file", place, disk_usage(place))
+    for place in _temporary(layout):
+        if _older(place, now - DAY):
+            yield Litter("temporary file", place, disk_usage(place))
+
+
+def _temporary(layout: StoreLayout) -> Iterator[Path]:
+    """Hidden files and folders: what is whole is renamed to a name without a dot.
+
+    What is kept as a whole folder, such as the machine's programs, has hidden files
+    of its own: they lie deeper than anything that is written under its own name.
+    """
+    for top in (layout.private / "cache", layout.private / "roots"):
+        # Processes make and rename such folders meanwhile: `walk` goes on then.
+        for folder, below, names in os.walk(top):
+            for name in (*below, *names):
+                if name.startswith("."):
+                    yield Path(folder, name)
+            if folder.count("/") - str(top).count("/") >= _NAMED_LEVELS:
+                below.clear()
+            below[:] = [name for name in below if not name.startswith(".")]
 
 
 def find_abandoned(layout: StoreLayout) -> Iterator[Litter]:

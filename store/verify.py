@@ -205,7 +205,7 @@ class Verifier:
         for record in (private / "records").iterdir():
             if record.name.removesuffix(".json") not in paths:
                 found.append(str(record.relative_to(root)))
-        for record in (private / "realisations").glob("*/*/*"):
+        for record in self.layout.realisation_files():
             if record.name.removesuffix(".json") not in claims:
                 found.append(str(record.relative_to(root)))
         return found

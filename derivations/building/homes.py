@@ -147,5 +147,8 @@ def _freeze(folder: Path) -> None:
             place = f"{path}/{name}"
             if os.path.islink(place):
                 os.utime(place, _TIME, follow_symlinks=False)
+        # The folder around them is never seen inside, and it must not look forgotten
+        # to a collection of garbage before it has its name.
         os.chmod(path, 0o755 if path == str(folder) else 0o555)
-        os.utime(path, _TIME)
+        if path != str(folder):
+            os.utime(path, _TIME)

@@ -24,6 +24,8 @@ from fromager.store import (
     make_room,
     open_store,
 )
+from fromager.store.layout import StoreLayout
+from fromager.store.sweeping import find_litter
 from support.garbage import add, claim, here, key, on_disk, orphan, root, stray
 from support.processes import fork, wait
 from support.trees import damages
@@ -408,6 +410,40 @@ def litter_about(store: LocalStore, tmp_path: Path) -> None:
     (private / "locks" / key("x").hex).touch()
     (store.cache("index") / ".page.1.ab").write_text("half")
     (store.cache("index") / "page").write_text("whole")
+
+
+def test_what_is_kept_as_a_whole_keeps_its_hidden_files(place: Path) -> None:
+    with open_store(place) as store:
+        whole = store.cache("base") / "host-1" / "usr" / ".hidden"
+        begun = store.cache("base") / ".new-1" / "usr"
+    whole.parent.mkdir(parents=True)
+    whole.write_text("part of it")
+    begun.mkdir(parents=True)
+    (begun / "file").write_text("half")
+    age(place, NOW - 6 * DAY)
+
+    assert dict(collect(place).litter)["temporary file"].count == 1
+    assert whole.exists()
+    assert not begun.parent.exists()
+
+
+def test_folders_that_vanish_while_litter_is_sought_are_passed_over(
+    place: Path,
+) -> None:
+    with open_store(place) as store:
+        folders = [store.cache("index") / name for name in "abcdef"]
+    for folder in folders:
+        folder.mkdir()
+        (folder / ".half").write_text("half")
+    age(place, NOW - 6 * DAY)
+
+    found = find_litter(StoreLayout(place), (), NOW, NOW)
+    first = next(found).place
+    for folder in folders:
+        if folder != first.parent:
+            shutil.rmtree(folder)
+
+    assert list(found) == []
 
 
 def age(place: Path, seconds: float) -> None:
