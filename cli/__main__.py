@@ -1,5 +1,5 @@
 """`python -m fromager.cli`."""
 
-from fromager.cli.main import run
+from fromager.cli.start import run
 
 run()

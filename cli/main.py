@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
-import threading
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
@@ -13,9 +11,11 @@ import click
 
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.global_options import accept_global_options, with_global_options
+from fromager.cli.recording import META
 
 if TYPE_CHECKING:
     from fromager.cli.console import Console
+    from fromager.cli.recording import Recording
 
 COMMANDS: Final = {
     "realise": ("realise", "Build requirements from source, and print store paths."),
@@ -131,14 +131,21 @@ def main_group(ctx: click.Context, /, **flags: object) -> None:
 
     The options below may also stand behind the command.
     """
+    ctx.meta[META] = ctx.obj
     ctx.obj = flags
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; gives the exit status and leaves no traceback."""
+def main(arguments: list[str] | None = None, recording: Recording | None = None) -> int:
+    """Run the command line; gives the exit status and leaves no traceback.
+
+    The command tells `recording` what its answer rests on.
+    """
     try:
         result = main_group.main(
-            args=arguments, prog_name="fromager", standalone_mode=False
+            args=arguments,
+            prog_name="fromager",
+            standalone_mode=False,
+            obj=recording,
         )
         sys.stdout.flush()
         return int(result) if isinstance(result, int) else ExitCode.DONE
@@ -193,18 +200,3 @@ def _cause(error: Exception, console: Console) -> Exception:
         console.say(str(error))
         error = error.__cause__
     return error
-
-
-def run() -> None:
-    """The console script."""
-    # Most objects of a run live as long as it does: looking for garbage often finds
-    # none, and takes a tenth of the time.
-    gc.set_threshold(100_000, 50, 100)
-    code = main()
-    if threading.active_count() > 1:
-        # Something was stopped while a thread waited for a server; Python would let
-        # it wait to the end. Whatever it leaves in the store, the next command clears.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)

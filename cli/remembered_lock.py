@@ -29,6 +29,8 @@ class RememberedLock:
     """What is kept where it fits."""
     given_up: frozenset[str]
     """Projects for which it is not."""
+    grounds: Grounds | None = field(default=None, init=False)
+    """What the lock rests on, once it was recalled or remembered."""
     _remarks: bool = field(default=False, init=False)
 
     def recall(self) -> Lock | None:
@@ -43,9 +45,11 @@ class RememberedLock:
         from fromager.derivations import InvalidLock
 
         try:
-            return parse_lock(value)
+            lock = parse_lock(value)
         except InvalidLock:
             return None
+        self.grounds = self._memo.grounds(self._key(base))
+        return lock
 
     def hear(self, event: Event) -> None:
         """Take note of what happens while the lock is made."""
@@ -63,6 +67,7 @@ class RememberedLock:
         day = self._day if custom.depends_on_the_day else ""
         grounds = Grounds(pages, watched, day, exact=True)
         self._memo.remember_value(self._key(base), format_lock(lock), grounds)
+        self.grounds = grounds
 
     @property
     def _may_hold(self) -> bool:

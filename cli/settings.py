@@ -245,12 +245,16 @@ def load_settings(
     return Settings(values, tuple(packages), where)
 
 
+def places_of_settings(folder: Path, user_folder: Path) -> list[Path]:
+    """Where a settings file may be: the user's, then the project's, the nearest
+    first."""
+    return [place / FILE_NAME for place in (user_folder, folder, *folder.parents)]
+
+
 def _project_file(folder: Path) -> list[Path]:
     """The nearest settings file, in this folder or one above it."""
-    for place in (folder, *folder.parents):
-        if (place / FILE_NAME).is_file():
-            return [place / FILE_NAME]
-    return []
+    _, *places = places_of_settings(folder, folder)
+    return [place for place in places if place.is_file()][:1]
 
 
 def _from_file(path: Path) -> tuple[dict[str, Value], list[SettingsTables]]:

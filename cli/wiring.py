@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from fromager.cli.console import Console, standard_console
 from fromager.cli.plugins import installed_plugins
+from fromager.cli.recording import current_recording
 from fromager.cli.settings import (
     Settings,
     default_jobs,
@@ -98,6 +99,7 @@ class Wiring:
     def _tell_waiting(self, holder: str) -> None:
         from fromager.derivations import Waiting
 
+        current_recording().spoil()
         self.report(Waiting("store", "the store", holder))
 
     @cached_property

@@ -17,9 +17,12 @@ _HOME = {
     "building.apart": "host_platform_apart",
     "building.bubblewrap": "Bubblewrap find_bubblewrap",
     "building.facts": "Facts NoFacts",
-    "building.platform": "HostBase Platform host_platform known_platform",
+    "building.platform": (
+        "HostBase Platform host_platform known_platform places_of_platform"
+    ),
     "building.probe": "probe",
     "building.sandbox": "Sandbox",
+    "building.scan": "scan",
     "building.stopping": "StopSignal",
     "building.unsandboxed": "UnsandboxedRunner",
     "checking.check": "Checker overall",

@@ -11,8 +11,12 @@ from fromager.derivations.building.platform import HostBase as HostBase
 from fromager.derivations.building.platform import Platform as Platform
 from fromager.derivations.building.platform import host_platform as host_platform
 from fromager.derivations.building.platform import known_platform as known_platform
+from fromager.derivations.building.platform import (
+    places_of_platform as places_of_platform,
+)
 from fromager.derivations.building.probe import probe as probe
 from fromager.derivations.building.sandbox import Sandbox as Sandbox
+from fromager.derivations.building.scan import scan as scan
 from fromager.derivations.building.stopping import StopSignal as StopSignal
 from fromager.derivations.building.unsandboxed import (
     UnsandboxedRunner as UnsandboxedRunner,

@@ -9,6 +9,7 @@ import click
 
 from fromager.cli.asking import Words, read_request
 from fromager.cli.exit_codes import ExitCode
+from fromager.cli.grounds import rest_on
 from fromager.cli.interruption import stopping
 from fromager.cli.locks import (
     locked_request,
@@ -17,6 +18,7 @@ from fromager.cli.locks import (
     write_whole,
 )
 from fromager.cli.realiser import Means
+from fromager.cli.recording import current_recording
 from fromager.cli.remembered_lock import RememberedLock
 from fromager.cli.request_options import build_options, requirement_options
 from fromager.cli.wiring import Wiring, wire
@@ -138,12 +140,18 @@ def command(
                 refresh,
             )
         )
-    return _deliver(wiring, locks, before, output, check=check)
+    code = _deliver(wiring, locks, before, output, check=check)
+    # Where it wrote a file, that is another one now, which shows.
+    current_recording().offer()
+    return code
 
 
 def _existing(wiring: Wiring, output: str) -> Lock | None:
+    if output == STDOUT:
+        return None
     path = wiring.folder / output
-    return read_lock(path) if output != STDOUT and path.exists() else None
+    current_recording().rests_on([str(path)])
+    return read_lock(path) if path.exists() else None
 
 
 def _given_up(
@@ -201,31 +209,34 @@ def _lock(
     given_up: frozenset[str],
     refresh: bool,
 ) -> Lock:
-    from fromager.derivations import LockedPlatform, kept_versions
-
     names = (index.name for index in wiring.indexes.indexes)
     said = locked_request(request, wiring.settings, names)
     with wiring.open_store(create=True) as store:
         means = Means.of(wiring, store, request, refresh=refresh)
         memory = RememberedLock(means, said, before, given_up)
-        known = memory.recall()
-        if known is not None:
-            return known
-
-        from fromager.cli.progress import end_progress
-
-        platform = LockedPlatform.of(means.interpreter)
-        realiser, steps = means.realiser(heard=memory.hear)
-        try:
-            with stopping(means.stop):
-                planned = realiser.plan(
-                    request, steps, kept_versions(before, platform, given_up)
-                )
-        finally:
-            end_progress(wiring.report)
-        lock = planned.lock(platform, said)
-        memory.remember(lock, planned.pages)
+        lock = memory.recall()
+        if lock is None:
+            with current_recording().paused():
+                lock = _made(means, memory)
+        rest_on(current_recording(), means, memory.grounds)
         return lock
+
+
+def _made(means: Means, memory: RememberedLock) -> Lock:
+    from fromager.cli.progress import end_progress
+    from fromager.derivations import LockedPlatform, kept_versions
+
+    platform = LockedPlatform.of(means.interpreter)
+    kept = kept_versions(memory.before, platform, memory.given_up)
+    realiser, steps = means.realiser(heard=memory.hear)
+    try:
+        with stopping(means.stop):
+            planned = realiser.plan(means.request, steps, kept)
+    finally:
+        end_progress(means.wiring.report)
+    lock = planned.lock(platform, memory.said)
+    memory.remember(lock, planned.pages)
+    return lock
 
 
 def _check_platforms(before: Lock, lock: Lock, output: str) -> None:

@@ -11,9 +11,11 @@ from fromager.cli.asking import Words, read_request
 from fromager.cli.delivering import Delivery, find_collect
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.failures import exit_code, show
+from fromager.cli.grounds import databases, rest_on
 from fromager.cli.interruption import stopping
 from fromager.cli.locks import locked_by
 from fromager.cli.realiser import Means
+from fromager.cli.recording import current_recording
 from fromager.cli.request_options import build_options, requirement_options
 from fromager.cli.wiring import Wiring, wire
 
@@ -125,6 +127,8 @@ def command(
         several=allow_multiple,
     )
     request = replace(request, collect=collect)
+    # What is in the store is said by its files alone, if nothing is written meanwhile.
+    current_recording().rests_on(databases(wiring), changing=True)
     with wiring.open_store(create=True) as store:
         realised = _realise(wiring, store, request, keep_going, keep_failed, refresh)
         delivery = Delivery(wiring, store, realised)
@@ -133,6 +137,8 @@ def command(
             delivery.link(out_link)
         if root:
             delivery.keep(root)
+        if not (out_link or root):
+            current_recording().offer()
     for failure in realised.failures:
         show(wiring.console, failure)
     if realised.failures:
@@ -165,7 +171,10 @@ def _realise(
         if known is not None:
             whole = () if known.collection is None else (known.collection.output,)
             store.touch([*whole, *(each.realisation.output for each in known.wheels)])
+            rest_on(current_recording(), means, memo.grounds(plan))
             return known
+
+    current_recording().spoil()
 
     from fromager.cli.progress import end_progress
 

@@ -89,6 +89,14 @@ def known_platform(
     return None
 
 
+def places_of_platform(
+    interpreter: Interpreter, cache_folder: Path, facts: Facts
+) -> tuple[str, ...]:
+    """What `known_platform` looks at; nothing, if it knows nothing."""
+    record = _Memory(interpreter, cache_folder, facts).recall()
+    return () if record is None else tuple(map(str, record["watched"]))
+
+
 def host_platform(
     interpreter: Interpreter,
     cache_folder: Path,

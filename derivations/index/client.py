@@ -6,6 +6,7 @@ nothing to do looks at the headers of cached pages only.
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import time
@@ -55,6 +56,8 @@ class Peek:
     """Whether `lookup` would answer with this digest without a request."""
     stamp: str = ""
     """Equal as long as the addresses of its files are, too."""
+    fresh_until: float = 0.0
+    """Seconds since the epoch; 0 if it does not depend on the time."""
 
 
 class IndexClient(Protocol):
@@ -146,15 +149,18 @@ class HttpIndexClient:
 
     def peek_at(self, indexes: Sequence[IndexUrl], project: str) -> Peek | None:
         """What the cache knows of a project on these indexes."""
-        fresh = True
+        fresh, until = True, math.inf
         for index in indexes:
             header = self._cache.header(index.name, project)
             if header is None:
                 return None
             fresh = fresh and self._is_good(index, project, header)
+            timed = self._policy is Freshness.CACHED and not index.is_local
+            until = min(until, header.fresh_until if timed else 0.0)
             if header.digest is not None:
-                return Peek(header.digest, fresh, f"{header.stamp} {header.url}")
-        return Peek(blob_digest(ABSENT), fresh)
+                stamp = f"{header.stamp} {header.url}"
+                return Peek(header.digest, fresh, stamp, until)
+        return Peek(blob_digest(ABSENT), fresh, fresh_until=until)
 
     def download(
         self,

@@ -110,6 +110,16 @@ class Memo:
         except (KeyError, TypeError, ValueError, AttributeError):
             return None
 
+    def grounds(self, plan: str) -> Grounds | None:
+        """What the answer to a plan rests on; None if none is remembered."""
+        content = self.store.recall(NAMESPACE, plan)
+        try:
+            value = json.loads(content or b"null")
+            pages, watched = dict(value["pages"]), tuple(value["watched"])
+            return Grounds(pages, watched, str(value["day"]), bool(value["exact"]))
+        except (KeyError, TypeError, ValueError):
+            return None
+
     def remember_value(self, plan: str, answer: object, grounds: Grounds) -> None:
         """Keep a JSON value as the answer to a plan, for as long as its grounds hold."""
         value = {

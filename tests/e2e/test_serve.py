@@ -236,7 +236,7 @@ def test_nonsense_ends_the_connection_and_nothing_else(
 
 IMPATIENT = """
 import sys
-from fromager.cli.main import run
+from fromager.cli.start import run
 from fromager.derivations import Kind
 from fromager.derivations.serving import server
 server.PATIENCE = 0.3
@@ -468,7 +468,7 @@ def test_a_port_in_use_is_told(shelf: Place, served: Served) -> None:
 def test_the_extra_that_is_missing_is_named(shelf: Place) -> None:
     code = (
         "import sys; sys.modules['uvicorn'] = None; "
-        "sys.argv[0] = 'fromager'; from fromager.cli.main import run; run()"
+        "sys.argv[0] = 'fromager'; from fromager.cli.start import run; run()"
     )
     words = ("serve", "--all", "--port", "0")
 

@@ -136,6 +136,6 @@ WATCH = LockWatch()
 sys.addaudithook(WATCH)
 
 if __name__ == "__main__":
-    from fromager.cli.main import run
+    from fromager.cli.start import run
 
     run()
