@@ -25,15 +25,16 @@ def rest_on(recording: Recording, means: Means, grounds: Grounds | None) -> None
     if grounds is None or not is_plain or means.wiring.console.verbose:
         recording.spoil()
         return
-    for project in grounds.pages:
+    # Pages may have come meanwhile: that these are those that were read is seen below.
+    recording.rests_on(_pages(means), changing=True)
+    for project, said in grounds.pages.items():
         peek = means.client.peek(project)
-        if peek is None or not peek.fresh_until:
-            # What a folder says may change at any time.
+        if peek is None or not peek.fresh_until or peek.said(grounds.exact) != said:
+            # Not those; or what a folder says, which may change at any time.
             recording.spoil()
             return
         recording.holds_until(peek.fresh_until)
     recording.rests_on([str(means.store.root / ".fromager" / "version")])
-    recording.rests_on(_pages(means))
     recording.rests_on(_looked_at(means.wiring))
     recording.rests_on(_machine(means))
     recording.rests_on(_below(grounds.watched))

@@ -59,6 +59,10 @@ class Peek:
     fresh_until: float = 0.0
     """Seconds since the epoch; 0 if it does not depend on the time."""
 
+    def said(self, exact: bool) -> str:
+        """Equal as long as the page says the same; `exact`, with all addresses."""
+        return self.stamp if exact else str(self.digest)
+
 
 class IndexClient(Protocol):
     """What knows the projects of the configured indexes."""

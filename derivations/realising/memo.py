@@ -138,7 +138,7 @@ class Memo:
             seen = self.client.peek(project)
             if seen is None or not seen.fresh:
                 return False
-            if said != (seen.stamp if exact else str(seen.digest)):
+            if said != seen.said(exact):
                 return False
         return True
 

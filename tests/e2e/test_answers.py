@@ -169,7 +169,6 @@ def test_an_answer_is_kept_for_a_time_and_for_its_owner_alone(
 ) -> None:
     offer("timed")
     words = ("lock", "-o", "-", "timed")
-    place.call(*words)
     settle(place, *words)
     folder = place.folder / ".cache" / "fromager" / "answers"
     (kept,) = folder.iterdir()
