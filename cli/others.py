@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from fromager.cli.wiring import Wiring
-    from fromager.derivations import Cache, Report
+    from fromager.derivations import Cache, Claim, Report
     from fromager.store import LocalStore, Realisation, StorePath
 
 
@@ -16,24 +16,26 @@ def explain(
     wiring: Wiring,
     store: LocalStore,
     caches: Sequence[Cache],
-    differing: Iterable[tuple[Realisation, Sequence[StorePath]]],
+    differing: Iterable[tuple[Realisation, Sequence[Claim]]],
 ) -> dict[str, list[Report]]:
-    """By key of a step, what differs between its output and each of the others.
+    """By key of a step, what differs between its output and each that others claim.
 
     What cannot be fetched is told, and left out.
     """
-    from fromager.derivations import compare, open_contents
+    from fromager.derivations import compare, host_kernels, open_contents
 
     reports: dict[str, list[Report]] = {}
-    for step, outputs in differing:
-        for output in outputs:
+    for step, claims in differing:
+        said = [claim.statement.realisation for claim in claims if claim.statement]
+        clues = wiring.clues.with_kernels(host_kernels([step, *said]))
+        for output in sorted({each.output for each in said}):
             if not _have(wiring, store, caches, step, output):
                 continue
             with (
                 open_contents(store.place(step.output)) as one,
                 open_contents(store.place(output)) as two,
             ):
-                report = compare(one, two, wiring.clues)
+                report = compare(one, two, clues)
             reports.setdefault(str(step.key), []).append(report)
     return reports
 

@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fromager.cli.host import host_facts
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -108,6 +110,7 @@ class Means:
             sandbox.level,
             stop=self.stop,
             substitutes=Sharing(wiring).substituter(store),
+            host_facts=host_facts(wiring.cores, wiring.environ),
         )
         realiser = Realiser(
             self.client,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fromager.cli.console import Console, standard_console
+from fromager.cli.host import host_facts
 from fromager.cli.plugins import installed_plugins
 from fromager.cli.recording import current_recording
 from fromager.cli.settings import (
@@ -210,6 +211,7 @@ class Wiring:
             self.report,
             stop,
             time.time,
+            host_facts(self.cores, self.environ),
         )
 
     @cached_property

@@ -79,6 +79,9 @@ _HOME = {
         "Failure Reason build_closure build_steps compare_inputs last_failure "
         "why_rebuilt"
     ),
+    "realising.host_facts": (
+        "HostDifference HostFacts facts_of_host host_differences host_kernels"
+    ),
     "realising.lock_making": "Planned joined",
     "realising.memo": "Grounds Memo plan_key",
     "realising.patching": (

@@ -157,6 +157,13 @@ from fromager.derivations.realising.history import build_steps as build_steps
 from fromager.derivations.realising.history import compare_inputs as compare_inputs
 from fromager.derivations.realising.history import last_failure as last_failure
 from fromager.derivations.realising.history import why_rebuilt as why_rebuilt
+from fromager.derivations.realising.host_facts import HostDifference as HostDifference
+from fromager.derivations.realising.host_facts import HostFacts as HostFacts
+from fromager.derivations.realising.host_facts import facts_of_host as facts_of_host
+from fromager.derivations.realising.host_facts import (
+    host_differences as host_differences,
+)
+from fromager.derivations.realising.host_facts import host_kernels as host_kernels
 from fromager.derivations.realising.lock_making import Planned as Planned
 from fromager.derivations.realising.lock_making import joined as joined
 from fromager.derivations.realising.memo import Grounds as Grounds

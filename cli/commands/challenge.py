@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -13,11 +13,14 @@ from fromager.cli.targets import find_realisations
 from fromager.cli.wiring import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from fromager.cli.wiring import Wiring
-    from fromager.derivations import Cache, Challenge, Item, Report
-    from fromager.store import Realisation, StorePath
+    from fromager.derivations import Cache, Challenge, Claim, Item, Report
+    from fromager.store import Realisation
+
+SHOWN: Final = 5
+"""Steps named of those about which there is the same to say; JSON names all."""
 
 
 @click.command("challenge", short_help="Compare with what other machines recorded.")
@@ -76,14 +79,11 @@ def command(
     return _exit_code(found)
 
 
-def _differing(found: Challenge) -> list[tuple[Realisation, list[StorePath]]]:
-    """Steps that differ, each with what others got."""
+def _differing(found: Challenge) -> list[tuple[Realisation, Sequence[Claim]]]:
+    """Steps that differ, each with what others say."""
     from fromager.derivations import Outcome
 
-    return [
-        (item.recorded, [output for output, _ in item.other_outputs])
-        for item in found.having(Outcome.MISMATCH)
-    ]
+    return [(item.recorded, item.others) for item in found.having(Outcome.MISMATCH)]
 
 
 def _print(
@@ -99,24 +99,44 @@ def _print(
         console.data(f"  here: {item.recorded.output}")
         for output, builders in item.other_outputs:
             console.data(f"  {', '.join(builders)}: {output}")
+        for builder, host in item.other_hosts:
+            here, there = host.first or "not told", host.second or "not told"
+            console.data(f"  {host.name}: {here} here, {there} at {builder}")
         for report in reports.get(str(item.recorded.key), ()):
             for line in summary(report):
                 console.data(f"  {line}".rstrip())
-    for item in found.having(Outcome.UNTRUSTED):
-        console.data(f"{_name(item)}: untrusted")
-        for reason in item.reasons:
+    for reasons, items in _by_reasons(found.having(Outcome.UNTRUSTED)):
+        console.data(f"{_few(items)}: untrusted")
+        for reason in reasons:
             console.data(f"  {reason}")
     for item in found.having(Outcome.NOT_COMPARABLE):
         console.data(f"{_name(item)}: not comparable, since {_list(item.because)}")
-    for item in found.having(Outcome.INCONCLUSIVE):
-        why = "; ".join(item.reasons) or "nobody else tells of it"
-        console.data(f"{_name(item)}: inconclusive, {why}")
+    for reasons, items in _by_reasons(found.having(Outcome.INCONCLUSIVE)):
+        why = "; ".join(reasons) or "nobody else tells of it"
+        console.data(f"{_few(items)}: inconclusive, {why}")
     counts = ", ".join(
         f"{len(found.having(outcome))} {outcome.value}"
         for outcome in Outcome
         if found.having(outcome)
     )
     console.data(counts or "nothing to compare")
+
+
+def _by_reasons(
+    items: Iterable[Item],
+) -> Iterable[tuple[tuple[str, ...], list[Item]]]:
+    """Items of one outcome, those with the same reasons together."""
+    found: dict[tuple[str, ...], list[Item]] = {}
+    for item in items:
+        found.setdefault(item.reasons, []).append(item)
+    return found.items()
+
+
+def _few(items: Sequence[Item]) -> str:
+    """The names of items, or of the first of them where they are many."""
+    names = ", ".join(map(_name, items[:SHOWN]))
+    more = len(items) - SHOWN
+    return f"{names} and {more} more" if more > 0 else names
 
 
 def _list(names: Sequence[str]) -> str:

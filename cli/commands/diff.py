@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fromager.cli.wiring import Wiring
-    from fromager.derivations import Reason, Report
+    from fromager.derivations import HostDifference, Reason, Report
     from fromager.store import LocalStore, Realisation
 
 
@@ -72,6 +72,7 @@ def command(
         if one.path.name.endswith(".drv") and two.path.name.endswith(".drv"):
             return _derivations(wiring, store, one, two, as_json)
         same, reasons = _inputs(store, one, two)
+        hosts = _hosts(one, two)
         if not attach and html is None:
             changes = changed_collections(one.path, two.path)
             if changes is not None:
@@ -87,15 +88,22 @@ def command(
     attached = _diffoscope(wiring, one.path, two.path) if attach else ""
     if html is not None:
         title = f"{report.first.name} and {report.second.name}"
-        page = html_page(report, title, [str(each) for each in reasons], attached)
+        lines = [str(each) for each in (*reasons, *hosts)]
+        page = html_page(report, title, lines, attached)
         Path(html).write_text(page, encoding="utf-8")
     if as_json:
         more = {"diffoscope": attached} if attach else {}
         rows = [each.row for each in reasons]
-        value = {"same_derivation": same, "inputs": rows, **report.row, **more}
+        value = {
+            "same_derivation": same,
+            "inputs": rows,
+            "hosts": [each.row for each in hosts],
+            **report.row,
+            **more,
+        }
         wiring.console.json(value)
     else:
-        _print(wiring, report, same, reasons, attached)
+        _print(wiring, report, same, (*reasons, *hosts), attached)
     return ExitCode.DONE if _identical(report) else ExitCode.DIFFERENT
 
 
@@ -144,6 +152,15 @@ def _inputs(
     return same, compare_inputs(store, one.realisation, two.realisation)
 
 
+def _hosts(one: Subject, two: Subject) -> tuple[HostDifference, ...]:
+    """How the machines differ on which both were built."""
+    from fromager.derivations import host_differences
+
+    if one.realisation is None or two.realisation is None:
+        return ()
+    return host_differences(one.realisation, two.realisation)
+
+
 def _derivations(
     wiring: Wiring, store: LocalStore | None, one: Subject, two: Subject, as_json: bool
 ) -> int:
@@ -183,7 +200,7 @@ def _print(
     wiring: Wiring,
     report: Report,
     same: bool | None,
-    reasons: Sequence[Reason],
+    reasons: Sequence[Reason | HostDifference],
     attached: str,
 ) -> None:
     from fromager.derivations import summary

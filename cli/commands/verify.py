@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from fromager.cli.wiring import Wiring
     from fromager.derivations import Belief, Claim, Policy, Proof, Proven, Report
-    from fromager.store import Realisation, StorePath
+    from fromager.store import Realisation
 
 
 @click.command("verify", short_help="Hold a closure against a policy.")
@@ -114,12 +114,8 @@ def _once(claims: Sequence[Claim]) -> list[Claim]:
     return list({claim.content: claim for claim in claims}.values())
 
 
-def _differing(proof: Proof) -> list[tuple[Realisation, list[StorePath]]]:
-    return [
-        (step.recorded, sorted({claim.object for claim in step.others if claim.object}))
-        for step in proof.steps
-        if step.others
-    ]
+def _differing(proof: Proof) -> list[tuple[Realisation, Sequence[Claim]]]:
+    return [(step.recorded, step.others) for step in proof.steps if step.others]
 
 
 def _rows(proof: Proof) -> list[dict[str, object]]:

@@ -69,6 +69,7 @@ class BuiltWheel:
 class Normalised:
     """The digests of a wheel, from the strongest to the weakest sameness."""
 
+    filename: str
     raw_sha256: str
     """Of the file that the backend wrote."""
     sha256: str
@@ -81,6 +82,7 @@ class Normalised:
         """As they are recorded of a realisation."""
         return (
             ("content_sha256", self.content_sha256),
+            ("filename", self.filename),
             ("raw_sha256", self.raw_sha256),
             ("sha256", self.sha256),
         )
@@ -140,7 +142,7 @@ def normalise(path: Path, target: Path, *, epoch: int) -> Normalised:
         out.writestr(header, format_record(rows, record))
     with target.open("rb") as file:
         sha256_hex = hashlib.file_digest(file, "sha256").hexdigest()
-    return Normalised(raw_sha256, sha256_hex, _content_digest(content))
+    return Normalised(target.name, raw_sha256, sha256_hex, _content_digest(content))
 
 
 class _Wheel:

@@ -211,10 +211,12 @@ class _Check:
 
     def _keep(self, again: Rebuilt, varied: tuple[str, ...]) -> StorePath:
         """Register what a round gave: evidence, never used in place of the first."""
-        store, recorded = self.checker.means.store, self.recorded
+        means, recorded = self.checker.means, self.recorded
+        store = means.store
         history = store.history(recorded.kind, recorded.subject)
         number = sum(1 for claim in history if claim.key == recorded.key)
         facts = {
+            **dict(means.host_facts(again.level)),
             **dict(again.facts),
             "purpose": PURPOSE_CHECK,
             "round": str(number),

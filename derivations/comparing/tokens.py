@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from fromager.derivations.comparing.causes import Cause
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 _MONTH: Final = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _DAY: Final = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
@@ -102,6 +102,11 @@ class Clues:
         """Nothing is known."""
         return cls({})
 
+    def with_kernels(self, releases: Iterable[str]) -> Clues:
+        """These, and releases of the kernels that the builds were done on."""
+        names = {each: Cause.KERNEL for each in releases if _tells(each)}
+        return Clues({**self.words, **names})
+
 
 def known_words(*, host: str, user: str, home: str, kernel: str) -> Clues:
     """Clues from names of a machine; such as stand everywhere tell nothing."""
@@ -111,7 +116,11 @@ def known_words(*, host: str, user: str, home: str, kernel: str) -> Clues:
         home: Cause.HOST,
         kernel: Cause.KERNEL,
     }
-    return Clues({w: c for w, c in words.items() if len(w) > 3 and w not in _COMMON})
+    return Clues({word: cause for word, cause in words.items() if _tells(word)})
+
+
+def _tells(word: str) -> bool:
+    return len(word) > 3 and word not in _COMMON
 
 
 def value_causes(first: str, second: str, clues: Clues) -> tuple[Cause, ...] | None:

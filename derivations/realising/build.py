@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from errno import ENOSPC
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -150,8 +150,12 @@ class BuildPlace:
                     raise NotTold(build.subject)
                 self._claim_answer(transaction, build, answer, steps, started)
                 if isinstance(build, WheelBuild):
-                    return self._wheel(build, transaction, scratch.path, epoch)
-                return self._metadata(build, transaction, scratch.path, answer.result)
+                    made = self._wheel(build, transaction, scratch.path, epoch)
+                else:
+                    made = self._metadata(
+                        build, transaction, scratch.path, answer.result
+                    )
+                return replace(made, facts=(*made.facts, *log.facts))
             except (BuildError, StoreError, OSError) as error:
                 if lacks_memory(scratch, log.tail):
                     raise MemoryShort from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from fromager.derivations.realising.events import LogOutput
@@ -22,14 +23,21 @@ class BuildLog:
 
     def __init__(self, path: Path, subject: str, report: Reporter) -> None:
         self._file = path.open("wb")
+        self._hash = sha256()
         self._path, self._subject, self._report = path, subject, report
         self._tail = b""
 
     def __call__(self, content: bytes) -> None:
         """Take what the build wrote."""
         self._file.write(content)
+        self._hash.update(content)
         self._tail = (self._tail + content)[-TAIL_BYTES:]
         self._report(LogOutput(self._subject, content))
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What is recorded of what was written until now: its hash."""
+        return (("log_sha256", self._hash.hexdigest()),)
 
     @property
     def tail(self) -> str:

@@ -129,6 +129,7 @@ class Prebuilt:
             output = transaction.add_directory(packed.parent, label)
             facts = (
                 (FACT, release.url.partition("#")[0]),
+                ("filename", release.filename),
                 ("raw_sha256", sha256),
                 ("sha256", sha256),
             )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from fromager.derivations.realising.backend import leave_source
+from fromager.derivations.realising.host_facts import nothing_told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from fromager.derivations.building.sandbox import Launch, Stop
     from fromager.derivations.index.client import IndexClient
     from fromager.derivations.realising.events import Reporter
+    from fromager.derivations.realising.host_facts import HostFacts
     from fromager.derivations.realising.target import BuildPolicy, Target
     from fromager.derivations.sources.members import Limits
     from fromager.store import Digest, LocalStore, Realisation
@@ -51,6 +53,8 @@ class RebuildMeans:
     report: Reporter
     stop: Stop
     clock: Callable[[], float]
+    host_facts: HostFacts = nothing_told
+    """What is recorded beside what is kept of it."""
 
 
 @dataclass(frozen=True, slots=True)

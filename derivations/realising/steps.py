@@ -25,6 +25,7 @@ from fromager.derivations.realising.events import (
     StepStarted,
     Waiting,
 )
+from fromager.derivations.realising.host_facts import nothing_told
 from fromager.derivations.realising.instantiate import object_name
 from fromager.derivations.realising.slots import Slots
 from fromager.derivations.versions import ANNOTATE_RECIPE
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from fromager.derivations.derivation import ResolvedDerivation
+    from fromager.derivations.realising.host_facts import HostFacts
     from fromager.store import Digest, LocalStore, ObjectInfo, StorePath, Transaction
 
 DOWNLOADS: Final = 8
@@ -118,6 +120,8 @@ class Steps:
     clock: Callable[[], float] = time.time
     stop: StopSignal = field(default_factory=StopSignal)
     substitutes: Substitutes | None = None
+    host_facts: HostFacts = nothing_told
+    """What is recorded beside what each step gave."""
 
     def __post_init__(self) -> None:
         # Work in threads takes turns with the interpreter: more of it at once only
@@ -303,6 +307,7 @@ class Steps:
             encode(resolved),
             f"{object_name(resolved.subject)}-{resolved.kind.value}.drv",
         )
+        level = self.level if resolved.option("sandbox") else "none-needed"
         realisation = Realisation(
             key=resolved.key,
             derivation=drv.path,
@@ -310,7 +315,7 @@ class Steps:
             subject=resolved.subject,
             output=made.output.path,
             output_digest=made.output.digest,
-            level=self.level if resolved.option("sandbox") else "none-needed",
+            level=level,
             started=int(started),
             duration=max(0.0, self.clock() - started),
             inputs=tuple(
@@ -321,7 +326,7 @@ class Steps:
                     ]
                 )
             ),
-            facts=tuple(sorted(made.facts)),
+            facts=tuple(sorted((*self.host_facts(level), *made.facts))),
         )
         transaction.register(realisation)
         return realisation

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from fromager.derivations.realising.host_facts import host_differences
 from fromager.derivations.sharing.claims import Standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from fromager.derivations.realising.host_facts import HostDifference
     from fromager.derivations.sharing.claims import Claim
     from fromager.store import Digest, Realisation, StorePath
 
@@ -55,6 +57,19 @@ class Item:
         return tuple((output, tuple(sorted(set(who)))) for output, who in found.items())
 
     @property
+    def other_hosts(self) -> tuple[tuple[str, HostDifference], ...]:
+        """Builders that say something else, and how their machines are others."""
+        found = (
+            (claim.signer, difference)
+            for claim in self.others
+            if claim.signer is not None and claim.statement is not None
+            for difference in host_differences(
+                self.recorded, claim.statement.realisation
+            )
+        )
+        return tuple(dict.fromkeys(found))
+
+    @property
     def row(self) -> dict[str, object]:
         """As JSON values."""
         return {
@@ -65,7 +80,15 @@ class Item:
             "outcome": self.outcome.value,
             "agreeing": list(self.agreeing),
             "others": [
-                {"output": str(output), "builders": list(builders)}
+                {
+                    "output": str(output),
+                    "builders": list(builders),
+                    "hosts": [
+                        {"builder": builder, **difference.row}
+                        for builder, difference in self.other_hosts
+                        if builder in builders
+                    ],
+                }
                 for output, builders in self.other_outputs
             ],
             "reasons": list(self.reasons),

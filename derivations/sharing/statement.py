@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from fromager.derivations.realising.host_facts import VERSION
 from fromager.store import (
     NOT_A_RECORD,
     ORIGIN_SUBSTITUTED,
@@ -121,7 +122,8 @@ def _subject(realisation: Realisation) -> dict[str, object]:
     if sha256 := realisation.fact("sha256"):
         digest["sha256"] = sha256
     return {
-        "name": realisation.output.name,
+        # Of a wheel its own name, as readers of such statements about files expect.
+        "name": realisation.fact("filename") or realisation.output.name,
         "digest": digest,
         "annotations": {"path": str(realisation.output)},
     }
@@ -157,15 +159,24 @@ def _details(statement: Statement) -> dict[str, object]:
     finished = realisation.started + realisation.duration
     record = realisation.record_digest.hex
     inputs = {role: key.hex for role, key in realisation.inputs}
+    facts = dict(realisation.facts)
+    versions = {
+        name.removeprefix(VERSION): facts.pop(name)
+        for name in tuple(facts)
+        if name.startswith(VERSION)
+    }
     return {
-        "builder": {"id": statement.builder},
+        "builder": {
+            "id": statement.builder,
+            **({"version": versions} if versions else {}),
+        },
         "metadata": {
             "invocationId": RECORD.format(record),
             "startedOn": _time(realisation.started),
             "finishedOn": _time(finished),
         },
         "byproducts": [
-            {"name": "facts", "annotations": dict(realisation.facts)},
+            {"name": "facts", "annotations": facts},
             {"name": "inputs", "annotations": inputs},
         ],
     }
@@ -182,7 +193,11 @@ def _realisation(
         raise InvalidRecord("statement", f"external parameters {names:.200}")
     inner = definition["internalParameters"]
     derivation = _named(definition["resolvedDependencies"], "derivation")
-    facts = _annotations(details, "facts")
+    versions = details["builder"].get("version", {})
+    facts = {
+        **_annotations(details, "facts"),
+        **{f"{VERSION}{name}": version for name, version in versions.items()},
+    }
     started = _seconds(details["metadata"]["startedOn"])
     finished = _seconds(details["metadata"]["finishedOn"])
     output = StorePath.parse(subject["annotations"]["path"])

@@ -89,6 +89,28 @@ def test_a_difference_is_told_where_it_begins() -> None:
     assert found.items[1].other_outputs == ((other(TOOL).output, ("a",)),)
 
 
+def test_of_who_differs_it_is_told_how_the_machine_differs() -> None:
+    here = replace(TOOL, facts=(("host.cores", "2"), ("host.kernel", "Linux 6.1")))
+    there = replace(
+        other(TOOL), facts=(("host.cores", "2"), ("host.kernel", "Linux 5.4"))
+    )
+
+    (item,) = challenge([here], said("a", there)).items
+
+    assert [(who, str(each)) for who, each in item.other_hosts] == [
+        ("a", "kernel: Linux 6.1 | Linux 5.4")
+    ]
+    row = json.loads(json.dumps(item.row))
+    assert row["others"][0]["hosts"] == [
+        {
+            "builder": "a",
+            "name": "kernel",
+            "first": "Linux 6.1",
+            "second": "Linux 5.4",
+        }
+    ]
+
+
 def test_one_who_differs_is_not_outvoted() -> None:
     found = challenge([TOOL], said("a", TOOL) + said("b", other(TOOL)))
 
@@ -163,7 +185,9 @@ def test_a_challenge_is_told_in_json() -> None:
     row = json.loads(json.dumps(found.items[1].row))
 
     assert row["outcome"] == "mismatch"
-    assert row["others"] == [{"builders": ["a"], "output": str(other(TOOL).output)}]
+    assert row["others"] == [
+        {"builders": ["a"], "output": str(other(TOOL).output), "hosts": []}
+    ]
 
 
 @given(

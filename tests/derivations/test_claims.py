@@ -53,7 +53,19 @@ if TYPE_CHECKING:
 
 STATEMENT = Statement(
     builder_id("farm"),
-    realisation(),
+    realisation(
+        facts=(
+            ("filename", "demo-1.0-py3-none-any.whl"),
+            ("host.cores", "2"),
+            ("host.kernel", "Linux 6.1.0"),
+            ("host.processor", "A processor"),
+            ("log_sha256", "ef" * 32),
+            ("raw_sha256", "ab" * 32),
+            ("sha256", "cd" * 32),
+            ("version.bubblewrap", "0.11.0"),
+            ("version.fromager", "0.1.0"),
+        )
+    ),
     (("environment", digest("env tree")), ("source", digest("src tree"))),
 )
 VALUE: dict[str, Any] = json.loads(dump_statement(STATEMENT))

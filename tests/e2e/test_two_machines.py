@@ -230,6 +230,9 @@ def push_as(bob: Machine, server: FileServer, claim: Realisation, name: str) -> 
     cache.close()
 
 
+KERNEL = "Linux 5.4.0-of-bob"
+
+
 def tampered(bob: Machine, folder: Path) -> Realisation:
     """A claim of bob about a wheel in which one byte is another one."""
     with open_store(bob.store) as store:
@@ -252,6 +255,9 @@ def tampered(bob: Machine, folder: Path) -> Realisation:
                 output=evil.path,
                 output_digest=evil.digest,
                 started=true.started + 1,
+                facts=tuple(
+                    sorted({**dict(true.facts), "host.kernel": KERNEL}.items())
+                ),
             )
             transaction.register(claim)
     return claim
@@ -272,6 +278,7 @@ def test_a_byte_that_differs_is_found_and_its_file_named(
     assert "demo==1.0 (wheel): differs" in challenge.out
     assert "demo/__init__.py" in challenge.out
     assert f"bob: {claim.output}" in challenge.out
+    assert f"here, {KERNEL} at bob" in challenge.out
     assert verify.code == 2
     assert "demo==1.0 (wheel): differs: bob says" in verify.out
     assert "demo/__init__.py" in verify.out
