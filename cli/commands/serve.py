@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fromager.cli.bills import bill_maker
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.sharing import Sharing
 from fromager.cli.wiring import wire
@@ -134,6 +135,7 @@ def _service(
     return Service(
         Catalogue(store, attestor, wiring.report, chosen),
         StoreCache(store, attestor, shared, time.monotonic),
+        bill_maker(wiring, store),
         wiring.report,
         tokens,
         tls,

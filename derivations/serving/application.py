@@ -2,7 +2,8 @@
 
     /simple/                     projects (PEP 503, 691)
     /simple/<project>/           files of a project
-    /files/<sha256>/<filename>   a wheel; with .metadata (PEP 658) or .intoto.jsonl
+    /files/<sha256>/<filename>   a wheel; with .metadata (PEP 658), .intoto.jsonl,
+                                 .cdx.json or .spdx.json
     /cache/<name>                a file of the cache
 
 What has a digest in its address never changes. Pages are told apart by entity tags,
@@ -11,6 +12,7 @@ and are asked for again each time.
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -28,6 +30,7 @@ from starlette.responses import (
 )
 from starlette.routing import Route, Router
 
+from fromager.derivations.sbom.bill import SbomForm
 from fromager.derivations.serving import pages
 from fromager.derivations.serving.negotiation import (
     Form,
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
 
     from fromager.derivations.serving.catalogue import Catalogue, Found
     from fromager.derivations.serving.store_cache import StoreCache
+    from fromager.store import Realisation
 
 T = TypeVar("T")
 SMALL: Final = 1 << 20
@@ -58,6 +62,11 @@ CHUNK: Final = 1 << 20
 FOR_EVER: Final = "max-age=31536000, immutable"
 ASK_AGAIN: Final = "no-cache"
 BINARY: Final = "application/octet-stream"
+BILLS: Final = {
+    pages.BILL: (SbomForm.CYCLONEDX, "application/vnd.cyclonedx+json; version=1.6"),
+    pages.SPDX_BILL: (SbomForm.SPDX, "application/spdx+json"),
+}
+"""Forms of bills of materials, and their media types, by the ends of their names."""
 
 
 class _File(FileResponse):
@@ -76,11 +85,14 @@ class Application:
 
     catalogue: Catalogue
     cache: StoreCache
+    bill: Callable[[Realisation, SbomForm], bytes]
+    """Makes the bill of materials of a wheel and what it needs; one at a time."""
     _answers: dict[tuple[str, ...], object] = field(default_factory=dict)
     """What holds for as long as the store is as it was."""
     _state: tuple[int, ...] = ()
     _contents: OrderedDict[str, bytes] = field(default_factory=OrderedDict)
     _kept: int = 0
+    _billing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
         routes = [
@@ -150,7 +162,7 @@ class Application:
             request.path_params["sha256"],
             request.path_params["filename"],
         )
-        for suffix in (".metadata", pages.CLAIMS):
+        for suffix in (".metadata", pages.CLAIMS, *BILLS):
             if filename.endswith(f".whl{suffix}"):
                 return await self._beside(request, sha256, filename, suffix)
         found = await self._find(sha256, filename)
@@ -185,6 +197,8 @@ class Application:
         found = await self._find(sha256, name)
         if found is None:
             return _absent()
+        if suffix in BILLS:
+            return await self._bill(request, found, suffix)
         wheel = found.wheel
         if suffix == ".metadata":
             return _bytes(
@@ -196,6 +210,19 @@ class Application:
         tag = blob_digest(content).hex
         # Others may sign it, too.
         return _bytes(request, content, tag, ASK_AGAIN, "application/jsonl")
+
+    async def _bill(self, request: Request, found: Found, suffix: str) -> Response:
+        form, kind = BILLS[suffix]
+        state = self.catalogue.store.state
+        key = f"{found.claim.record_digest.hex}{suffix} {state}"
+        # Making one takes a while: others who only want files must not wait for it.
+        async with self._billing:
+            content = self._contents.get(key)
+            if content is None:
+                content = await run_in_threadpool(self.bill, found.claim, form)
+                self._keep(key, content)
+        # What it needs may be built anew.
+        return _bytes(request, content, blob_digest(content).hex, ASK_AGAIN, kind)
 
     async def _cached(self, request: Request) -> Response:
         name = request.path_params["name"]

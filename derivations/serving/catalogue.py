@@ -38,6 +38,8 @@ class Found:
 
     place: Path
     wheel: OfferedWheel
+    claim: Realisation
+    """The build that it is from."""
 
 
 @dataclass
@@ -163,7 +165,7 @@ class Catalogue:
             metadata_file(place),
             tuple(map(load_envelope, self.attestor.envelopes(same))),
         )
-        return Found(place, wheel)
+        return Found(place, wheel, claim)
 
 
 def _by_project(subjects: Iterable[str]) -> Mapping[str, tuple[str, ...]]:

@@ -22,6 +22,10 @@ API_VERSION: Final = "1.1"
 """Of the simple API: with sizes, times and versions (PEP 700)."""
 CLAIMS: Final = ".intoto.jsonl"
 """What follows the name of a file in that of the claims about it."""
+BILL: Final = ".cdx.json"
+"""What follows the name of a wheel in that of its bill of materials (CycloneDX)."""
+SPDX_BILL: Final = ".spdx.json"
+"""The same, for the bill in the other format."""
 
 
 def root_json(projects: Iterable[str]) -> bytes:
@@ -88,6 +92,7 @@ def _row(wheel: OfferedWheel) -> dict[str, object]:
         "core-metadata": metadata,
         "dist-info-metadata": metadata,
         # Names that begin so are the index's own (PEP 691).
+        "_sbom": f"{place}{BILL}",
         **({"_claims": f"{place}{CLAIMS}"} if wheel.claims else {}),
     }
 

@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fromager.derivations.realising.events import Reporter
+    from fromager.derivations.sbom.bill import SbomForm
     from fromager.derivations.serving.catalogue import Catalogue
     from fromager.derivations.serving.listening import Answered, Tls
     from fromager.derivations.serving.store_cache import StoreCache
+    from fromager.store import Realisation
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Service:
 
     catalogue: Catalogue
     cache: StoreCache
+    bill: Callable[[Realisation, SbomForm], bytes]
+    """Makes the bill of materials of a wheel and what it needs; called in a thread."""
     report: Reporter
     tokens: Tokens = field(default_factory=Tokens)
     """Without one everybody may read."""
@@ -48,7 +52,7 @@ class Service:
                 hint="Install fromager with its extra: pip install 'fromager[serve]'",
             ) from error
         serve(
-            Application(self.catalogue, self.cache),
+            Application(self.catalogue, self.cache, self.bill),
             listener,
             tokens=self.tokens,
             tls=self.tls,

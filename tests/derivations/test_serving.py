@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+    from fromager.derivations import SbomForm
     from fromager.derivations.realising.events import Event
     from fromager.store import Realisation
 
@@ -79,6 +80,7 @@ def application(
     signed: bool = True,
     told: list[Event] | None = None,
     monotonic: Callable[[], float] = lambda: 0.0,
+    bill: Callable[[Realisation, SbomForm], bytes] = lambda claim, form: b"",
 ) -> Application:
     """What answers for a store, or for these builds only."""
     report = unheard if told is None else told.append
@@ -90,7 +92,7 @@ def application(
         lambda: shared_steps(store) if steps is None else steps,
         monotonic,
     )
-    return Application(Catalogue(store, attestor, report, chosen), cache)
+    return Application(Catalogue(store, attestor, report, chosen), cache, bill)
 
 
 def wheel(
@@ -364,6 +366,59 @@ def test_without_a_key_nothing_is_attested(store: LocalStore) -> None:
 
     assert "_claims" not in row
     assert ask(app, below(row["url"]) + ".intoto.jsonl").status == 404
+
+
+def test_bills_of_materials_lie_beside_wheels(store: LocalStore) -> None:
+    made = wheel(store)
+    asked: list[str] = []
+
+    def bill(claim: Realisation, form: SbomForm) -> bytes:
+        assert claim == made
+        asked.append(form.value)
+        return f"{len(asked)} {form.value}".encode()
+
+    app = application(store, bill=bill)
+    (row,) = files(app)
+    first = ask(app, below(row["_sbom"]))
+    again = ask(app, below(row["_sbom"]))
+    spdx = ask(app, below(row["url"]) + ".spdx.json")
+
+    assert row["_sbom"] == f"{row['url']}.cdx.json"
+    assert (first.body, again.body, spdx.body) == (
+        b"1 cyclonedx",
+        b"1 cyclonedx",
+        b"2 spdx",
+    )
+    assert first.headers["content-type"] == (
+        "application/vnd.cyclonedx+json; version=1.6"
+    )
+    assert spdx.headers["content-type"] == "application/spdx+json"
+    tag = first.headers["etag"]
+    assert ask(app, below(row["_sbom"]), if_none_match=tag).status == 304
+    assert asked == ["cyclonedx", "spdx"]
+
+
+def test_a_bill_is_made_anew_when_the_store_has_changed(store: LocalStore) -> None:
+    """What a wheel needs may have been built in the meantime."""
+    wheel(store)
+    count = iter(range(9))
+    app = application(store, bill=lambda claim, form: b"%d" % next(count))
+    (row,) = files(app)
+
+    first = ask(app, below(row["_sbom"])).body
+    wheel(store, "other")
+    second = ask(app, below(row["_sbom"])).body
+
+    assert (first, second) == (b"0", b"1")
+
+
+def test_of_what_is_not_offered_there_is_no_bill(store: LocalStore) -> None:
+    chosen, hidden = wheel(store), wheel(store, "hidden")
+    app = application(store, [chosen])
+
+    place = f"/files/{hidden.fact('sha256')}/hidden-1.0-py3-none-any.whl.cdx.json"
+
+    assert ask(app, place).status == 404
 
 
 # Files.

@@ -164,6 +164,21 @@ def test_metadata_is_had_without_the_wheel(served: Served, shelf: Place) -> None
     assert asked.stdout.split() == ["base==1.0", "demo==1.0"]
 
 
+@pytest.mark.parametrize(
+    ("suffix", "form"), [(".cdx.json", "cyclonedx"), (".spdx.json", "spdx")]
+)
+def test_the_bill_of_materials_is_that_which_is_printed(
+    served: Served, shelf: Place, suffix: str, form: str
+) -> None:
+    _, page = served.get("/simple/demo/", {"Accept": JSON})
+    (row,) = json.loads(page)["files"]
+
+    status, bill = served.get(f"{row['url'].removeprefix('../..')}{suffix}")
+
+    printed = shelf.run("sbom", "demo==1.0", "--format", form)
+    assert (status, bill.decode()) == (200, printed.out)
+
+
 def test_large_files_come_whole(served: Served, shelf: Place) -> None:
     _, page = served.get("/simple/large/", {"Accept": JSON})
     (row,) = json.loads(page)["files"]
