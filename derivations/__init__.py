@@ -109,6 +109,7 @@ _HOME = {
     "serving.attesting": "Attestor",
     "serving.catalogue": "Catalogue",
     "serving.listening": "Answered Tls check_tls listen",
+    "serving.provenance": "Provenances read_provenances",
     "serving.service": "Service",
     "serving.store_cache": "StoreCache shared_steps",
     "serving.tokens": "Tokens read_tokens",

@@ -222,6 +222,8 @@ from fromager.derivations.serving.listening import Answered as Answered
 from fromager.derivations.serving.listening import Tls as Tls
 from fromager.derivations.serving.listening import check_tls as check_tls
 from fromager.derivations.serving.listening import listen as listen
+from fromager.derivations.serving.provenance import Provenances as Provenances
+from fromager.derivations.serving.provenance import read_provenances as read_provenances
 from fromager.derivations.serving.service import Service as Service
 from fromager.derivations.serving.store_cache import StoreCache as StoreCache
 from fromager.derivations.serving.store_cache import shared_steps as shared_steps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -16,7 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fromager.cli.wiring import Wiring
-    from fromager.derivations import Answered, Attestor, Service, Tls, Tokens
+    from fromager.derivations import (
+        Answered,
+        Attestor,
+        Provenances,
+        Service,
+        Tls,
+        Tokens,
+    )
     from fromager.store import LocalStore, Realisation
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -52,6 +60,11 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
     metavar="NAME",
     help="Who shows the token in this environment variable may read.",
 )
+@click.option(
+    "--provenance",
+    metavar="FOLDER",
+    help="Offer the provenance objects (PEP 740) in it, FILE.whl.provenance each.",
+)
 @click.option("--signing-key", metavar="NAME", help="The key to sign claims with.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.pass_obj
@@ -66,6 +79,7 @@ def command(
     private_key: str | None,
     tokens: str | None,
     token_variable: str | None,
+    provenance: str | None,
     as_json: bool,
     **settings: object,
 ) -> int:
@@ -78,19 +92,23 @@ def command(
     Claims about builds are signed with a key of `fromager key generate`; without one,
     other machines have no reason to believe what the cache says.
     """
-    from fromager.derivations import listen
+    from fromager.derivations import Provenances, listen, read_provenances
 
     if bool(targets) == everything:
         raise click.UsageError("Name what to offer, or write --all.")
     wiring = wire(flags, **settings)
     encrypted = _tls(wiring, certificate, private_key)
     known = _tokens(wiring, tokens, token_variable)
+    attested = Provenances()
+    if provenance is not None:
+        attested = read_provenances(wiring.folder / provenance)
     with (
         wiring.open_store(create=False) as store,
         listen(host, port) as listener,
     ):
         attestor = _attestor(wiring, store)
-        service = _service(wiring, store, attestor, targets, known, encrypted)
+        service = _service(wiring, store, attestor, targets, attested)
+        service = replace(service, tokens=known, tls=encrypted)
         base = _address(listener, host, encrypted is not None)
 
         def started() -> None:
@@ -113,8 +131,7 @@ def _service(
     store: LocalStore,
     attestor: Attestor,
     targets: tuple[str, ...],
-    tokens: Tokens,
-    tls: Tls | None,
+    attested: Provenances,
 ) -> Service:
     import time
 
@@ -133,13 +150,11 @@ def _service(
         wiring.console.say(" ".join(map(str, parts)))
 
     return Service(
-        Catalogue(store, attestor, wiring.report, chosen),
+        Catalogue(store, attestor, wiring.report, chosen, attested),
         StoreCache(store, attestor, shared, time.monotonic),
         bill_maker(wiring, store),
         wiring.report,
-        tokens,
-        tls,
-        answered if wiring.console.verbose else None,
+        answered=answered if wiring.console.verbose else None,
     )
 
 

@@ -3,7 +3,7 @@
     /simple/                     projects (PEP 503, 691)
     /simple/<project>/           files of a project
     /files/<sha256>/<filename>   a wheel; with .metadata (PEP 658), .intoto.jsonl,
-                                 .cdx.json or .spdx.json
+                                 .cdx.json, .spdx.json or .provenance (PEP 740)
     /cache/<name>                a file of the cache
 
 What has a digest in its address never changes. Pages are told apart by entity tags,
@@ -13,6 +13,7 @@ and are asked for again each time.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -31,7 +32,7 @@ from starlette.responses import (
 from starlette.routing import Route, Router
 
 from fromager.derivations.sbom.bill import SbomForm
-from fromager.derivations.serving import pages
+from fromager.derivations.serving import pages, provenance
 from fromager.derivations.serving.negotiation import (
     Form,
     choose_form,
@@ -62,6 +63,7 @@ CHUNK: Final = 1 << 20
 FOR_EVER: Final = "max-age=31536000, immutable"
 ASK_AGAIN: Final = "no-cache"
 BINARY: Final = "application/octet-stream"
+_HOST: Final = re.compile(r"(?:[\w.-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?", re.ASCII)
 BILLS: Final = {
     pages.BILL: (SbomForm.CYCLONEDX, "application/vnd.cyclonedx+json; version=1.6"),
     pages.SPDX_BILL: (SbomForm.SPDX, "application/spdx+json"),
@@ -134,8 +136,13 @@ class Application:
             kinds = ", ".join(each.value for each in Form)
             return PlainTextResponse(f"there are {kinds}\n", 406)
         as_json = form is Form.JSON
-        key = ("page", name or "", form.name if as_json else "")
-        page = await self._answer(key, lambda: self._made(name, as_json))
+        if name is not None and self.catalogue.provenances:
+            # Its addresses depend on who asks: it is not kept.
+            base = _base(request)
+            page = await run_in_threadpool(self._made, name, as_json, base)
+        else:
+            key = ("page", name or "", form.name if as_json else "")
+            page = await self._answer(key, lambda: self._made(name, as_json))
         if page is None:
             return _absent()
         headers = {
@@ -148,21 +155,24 @@ class Application:
             return Response(status_code=304, headers=headers)
         return Response(page.content, 200, headers, form.value)
 
-    def _made(self, name: str | None, as_json: bool) -> _Page | None:
+    def _made(
+        self, name: str | None, as_json: bool, base: str | None = None
+    ) -> _Page | None:
         if name is None:
             make = pages.root_json if as_json else pages.root_html
             return _page(make(self.catalogue.projects()))
         project = self.catalogue.project(name)
         if project is None:
             return None
-        return _page((pages.project_json if as_json else pages.project_html)(project))
+        made = pages.project_json if as_json else pages.project_html
+        return _page(made(project, base))
 
     async def _file(self, request: Request) -> Response:
         sha256, filename = (
             request.path_params["sha256"],
             request.path_params["filename"],
         )
-        for suffix in (".metadata", pages.CLAIMS, *BILLS):
+        for suffix in (".metadata", pages.CLAIMS, provenance.SUFFIX, *BILLS):
             if filename.endswith(f".whl{suffix}"):
                 return await self._beside(request, sha256, filename, suffix)
         found = await self._find(sha256, filename)
@@ -204,6 +214,11 @@ class Application:
             return _bytes(
                 request, wheel.metadata, wheel.metadata_sha256, FOR_EVER, BINARY
             )
+        if suffix == provenance.SUFFIX:
+            if wheel.provenance is None:
+                return _absent()
+            tag, kind = blob_digest(wheel.provenance).hex, provenance.MEDIA_TYPE
+            return _bytes(request, wheel.provenance, tag, ASK_AGAIN, kind)
         if not wheel.claims:
             return _absent()
         content = pages.claims_bundle(wheel.claims)
@@ -313,6 +328,14 @@ def _lasting(tag: str) -> dict[str, str]:
         "ETag": f'"{tag}"',
         "X-Content-Type-Options": "nosniff",
     }
+
+
+def _base(request: Request) -> str | None:
+    """The server's address as the client knows it; None if it says nothing sensible."""
+    host = request.headers.get("host", "")
+    if not _HOST.fullmatch(host):
+        return None
+    return f"{request.url.scheme}://{host}{request.scope.get('root_path', '')}"
 
 
 def _range_header(request: Request, etag: str) -> str | None:

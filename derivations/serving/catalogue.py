@@ -18,6 +18,7 @@ from fromager.derivations.errors import SourceError
 from fromager.derivations.realising.events import Noted
 from fromager.derivations.realising.wheel_file import metadata_file, wheel_file
 from fromager.derivations.serving.offered import OfferedProject, OfferedWheel
+from fromager.derivations.serving.provenance import Provenances
 from fromager.derivations.sharing.envelope import load_envelope
 from fromager.store import InvalidRecord, StoreError
 
@@ -55,6 +56,7 @@ class Catalogue:
     report: Reporter
     chosen: Sequence[Realisation] | None = None
     """The wheels that are offered; None for all, also those that come later."""
+    provenances: Provenances = field(default_factory=Provenances)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _state: tuple[int, ...] = ()
     _subjects: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -164,6 +166,7 @@ class Catalogue:
             claim.record_digest.hex,
             metadata_file(place),
             tuple(map(load_envelope, self.attestor.envelopes(same))),
+            self.provenances.of(sha256, filename),
         )
         return Found(place, wheel, claim)
 

@@ -33,6 +33,8 @@ class OfferedWheel:
     """Its METADATA file (PEP 658)."""
     claims: tuple[Envelope, ...] = ()
     """What builders signed about it."""
+    provenance: bytes | None = None
+    """What others attest of it (PEP 740)."""
 
     @property
     def place(self) -> str:

@@ -1,4 +1,4 @@
-"""The pages of a package index (PEP 503, 592, 658, 691, 700, 714), as bytes."""
+"""The pages of a package index (PEP 503, 592, 658, 691, 700, 714, 740), as bytes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
+from fromager.derivations.serving.provenance import SUFFIX
 from fromager.derivations.sharing.claims import load_said
 from fromager.derivations.sharing.envelope import dump_envelope
 from fromager.store import InvalidRecord
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 API_VERSION: Final = "1.1"
 """Of the simple API: with sizes, times and versions (PEP 700)."""
+PROVENANCE_VERSION: Final = "1.3"
+"""The same with addresses of provenance (PEP 740); told where there are some."""
 CLAIMS: Final = ".intoto.jsonl"
 """What follows the name of a file in that of the claims about it."""
 BILL: Final = ".cdx.json"
@@ -40,28 +43,33 @@ def root_html(projects: Iterable[str]) -> bytes:
     return _page("Simple index", links)
 
 
-def project_json(project: OfferedProject) -> bytes:
-    """The files of a project."""
+def project_json(project: OfferedProject, base: str | None = None) -> bytes:
+    """The files of a project.
+
+    Provenance is told where the server's own address, without a slash behind it, is
+    known: its addresses must be whole.
+    """
     return _json(
         {
-            "meta": {"api-version": API_VERSION},
+            "meta": {"api-version": _version(project, base)},
             "name": project.name,
             "versions": list(project.versions),
-            "files": [_row(wheel) for wheel in project.listed],
+            "files": [_row(wheel, base) for wheel in project.listed],
         }
     )
 
 
-def project_html(project: OfferedProject) -> bytes:
-    """The files of a project, as links."""
-    return _page(f"Links for {project.name}", map(_anchor, project.listed))
+def project_html(project: OfferedProject, base: str | None = None) -> bytes:
+    """The files of a project, as links; see `project_json`."""
+    links = (_anchor(wheel, base) for wheel in project.listed)
+    return _page(f"Links for {project.name}", links, _version(project, base))
 
 
 def claims_bundle(claims: Iterable[Envelope]) -> bytes:
     """What builders signed about a file: an in-toto bundle, one envelope a line.
 
-    A provenance object of PEP 740 needs a certificate of an authority and an entry in
-    a log that all can see. A key that its owner made has neither.
+    These are no provenance objects of PEP 740, which need a certificate of an authority
+    and an entry in a log that all can see. A key that its owner made has neither.
     """
     return b"".join(b"%b\n" % dump_envelope(claim) for claim in _by_builder(claims))
 
@@ -77,7 +85,7 @@ def _by_builder(claims: Iterable[Envelope]) -> list[Envelope]:
     return [claim for _, claim in found]
 
 
-def _row(wheel: OfferedWheel) -> dict[str, object]:
+def _row(wheel: OfferedWheel, base: str | None) -> dict[str, object]:
     place = _link(wheel)
     metadata = {"sha256": wheel.metadata_sha256}
     return {
@@ -91,19 +99,21 @@ def _row(wheel: OfferedWheel) -> dict[str, object]:
         # The first is what PEP 714 calls it, the second what clients before it read.
         "core-metadata": metadata,
         "dist-info-metadata": metadata,
+        **_given({"provenance": _provenance(wheel, base)}),
         # Names that begin so are the index's own (PEP 691).
         "_sbom": f"{place}{BILL}",
         **({"_claims": f"{place}{CLAIMS}"} if wheel.claims else {}),
     }
 
 
-def _anchor(wheel: OfferedWheel) -> str:
+def _anchor(wheel: OfferedWheel, base: str | None) -> str:
     place, metadata = _link(wheel), f"sha256={wheel.metadata_sha256}"
     attributes = {
         "href": f"{place}#sha256={wheel.sha256}",
         **_given({"data-requires-python": wheel.requires_python}),
         "data-core-metadata": metadata,
         "data-dist-info-metadata": metadata,
+        **_given({"data-provenance": _provenance(wheel, base)}),
     }
     pairs = " ".join(f'{name}="{escape(text)}"' for name, text in attributes.items())
     return f"<a {pairs}>{escape(wheel.filename)}</a><br>"
@@ -112,6 +122,17 @@ def _anchor(wheel: OfferedWheel) -> str:
 def _link(wheel: OfferedWheel) -> str:
     """The address of a wheel as seen from its project's page, whatever lies above."""
     return f"../../{quote(wheel.place)}"
+
+
+def _provenance(wheel: OfferedWheel, base: str | None) -> str | None:
+    if wheel.provenance is None or base is None:
+        return None
+    return f"{base}/{quote(wheel.place)}{SUFFIX}"
+
+
+def _version(project: OfferedProject, base: str | None) -> str:
+    told = any(_provenance(wheel, base) for wheel in project.listed)
+    return PROVENANCE_VERSION if told else API_VERSION
 
 
 def _given(values: Mapping[str, str | None]) -> dict[str, str]:
@@ -123,10 +144,10 @@ def _time(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _page(title: str, lines: Iterable[str]) -> bytes:
+def _page(title: str, lines: Iterable[str], version: str = API_VERSION) -> bytes:
     head = (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="pypi:repository-version" content="{API_VERSION}">\n'
+        f'<meta name="pypi:repository-version" content="{version}">\n'
         f"<title>{escape(title)}</title>\n</head>\n<body>\n<h1>{escape(title)}</h1>\n"
     )
     return "\n".join([head + "\n".join(lines), "</body>", "</html>", ""]).encode()

@@ -30,6 +30,7 @@ from fromager.store import open_store
 from support.command_line import Place
 from support.index import local_index
 from support.projects import sdist
+from support.provenance import provenance_of
 from support.sharing import build
 from support.wheels import WheelMaker
 
@@ -177,6 +178,24 @@ def test_the_bill_of_materials_is_that_which_is_printed(
 
     printed = shelf.run("sbom", "demo==1.0", "--format", form)
     assert (status, bill.decode()) == (200, printed.out)
+
+
+def test_provenance_that_was_made_elsewhere_is_offered(
+    shelf: Place, served: Served, tmp_path: Path
+) -> None:
+    _, page = served.get("/simple/demo/", {"Accept": JSON})
+    (row,) = json.loads(page)["files"]
+    value = provenance_of(row["filename"], row["hashes"]["sha256"])
+    file = tmp_path / f"{row['filename']}.provenance"
+    file.write_text(json.dumps(value))
+
+    with serving(shelf, "demo", "--provenance", str(tmp_path)) as attested:
+        _, page = attested.get("/simple/demo/", {"Accept": JSON})
+        address = urlsplit(json.loads(page)["files"][0]["provenance"])
+        status, content = attested.get(address.path)
+
+    assert address.netloc == f"127.0.0.1:{attested.port}"
+    assert (status, json.loads(content)) == (200, value)
 
 
 def test_large_files_come_whole(served: Served, shelf: Place) -> None:
@@ -452,6 +471,8 @@ def test_it_speaks_https(shelf: Place, tmp_path: Path) -> None:
         (("--all", "--token-variable", "NOT_SET"), "no token in the variable NOT_SET"),
         (("--all", "--port", "70000"), "70000"),
         (("--all", "--signing-key", "none"), "none"),
+        (("--all", "--provenance", "nowhere"), "cannot be read"),
+        (("--all", "--provenance", "."), "there is no provenance in"),
     ],
 )
 def test_mistakes_are_told(shelf: Place, words: tuple[str, ...], said: str) -> None:

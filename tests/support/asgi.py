@@ -49,7 +49,8 @@ async def _ask(
     application: ASGIApp, target: str, method: str, headers: Mapping[str, str]
 ) -> Answer:
     path, _, query = target.partition("?")
-    rows = [(k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()]
+    sent_headers = {"host": "index.test", **headers}
+    rows = [(k.replace("_", "-").encode(), v.encode()) for k, v in sent_headers.items()]
     scope = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -60,7 +61,7 @@ async def _ask(
         "raw_path": path.encode(),
         "query_string": query.encode(),
         "root_path": "",
-        "headers": [(b"host", b"index.test"), *rows],
+        "headers": rows,
         "client": ("127.0.0.1", 1),
         "server": ("index.test", 80),
     }
