@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fromager.derivations.realising.attempt import BuiltWheel
-from fromager.derivations.realising.direct import without_places
 from fromager.derivations.realising.events import Noted
+from fromager.derivations.realising.located import without_places
 from fromager.derivations.realising.settling import same_needs, static_needs
 
 if TYPE_CHECKING:

@@ -9,25 +9,36 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from fromager.derivations.core_metadata import parse_headers
 from fromager.derivations.customisation.effects import NO_EFFECTS
-from fromager.derivations.errors import InputError, ResolutionError, SourceError
+from fromager.derivations.errors import (
+    DerivationError,
+    InputError,
+    ResolutionError,
+    SourceError,
+    Stopped,
+)
+from fromager.derivations.realising.located import (
+    UNKNOWN,
+    Gathered,
+    Located,
+    is_local,
+    label_of,
+    release_at,
+    without_places,
+)
 from fromager.derivations.realising.preparation import Preparation
 from fromager.derivations.realising.settling import static_needs
 from fromager.derivations.realising.sources import within
 from fromager.derivations.resolution.candidate import (
     Metadata,
     ProjectReleases,
-    Release,
 )
-from fromager.derivations.resolution.request import GivenRequirement
 from fromager.derivations.sources.direct import (
     ArchiveSource,
     DirectRequirement,
@@ -39,39 +50,25 @@ from fromager.derivations.sources.project import identity
 from fromager.derivations.sources.versions_of_tags import version_variables
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import (
+        Awaitable,
+        Callable,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
 
+    from packaging.requirements import Requirement
+
+    from fromager.derivations.customisation.effects import Effects
     from fromager.derivations.realising.checkouts import Checkouts
     from fromager.derivations.realising.knowledge import KnowledgeBase
     from fromager.derivations.realising.packages import Packages
     from fromager.derivations.realising.sources import Sources
+    from fromager.derivations.realising.steps import Step
     from fromager.derivations.sources.direct import DirectSource
     from fromager.derivations.sources.git import Commit
-
-UNKNOWN: Final = Version("0")
-"""Stands for a version that only the source will tell."""
-
-
-@dataclass(frozen=True, slots=True)
-class Located:
-    """What lies at the place that a requirement names."""
-
-    given: DirectRequirement
-    name: str
-    release: Release
-    metadata: Metadata
-
-    @property
-    def subject(self) -> str:
-        """`demo==1.0`."""
-        return f"{self.name}=={self.release.version}"
-
-    @property
-    def releases(self) -> ProjectReleases:
-        """All that there is of the project."""
-        version, source = self.release.version, self.release.source
-        place = f"{source} ({self.given.origin}), which is version {version}"
-        return ProjectReleases(self.name, (self.release,), place)
 
 
 @dataclass
@@ -85,11 +82,13 @@ class DirectSources:
     markers: Mapping[str, str]
     kept: Mapping[DirectSource, DirectSource] = field(default_factory=dict)
     """What sources as they are asked for were fixed to before, and stay."""
+    keep_going: bool = False
+    """Whether a place that cannot be used stands in the way of what needs it only."""
     _found: dict[str, Located] = field(default_factory=dict)
 
     async def gather(
         self, given: Sequence[DirectRequirement], *, dependencies: bool
-    ) -> tuple[GivenRequirement, ...]:
+    ) -> Gathered:
         """The requirements by name, their sources looked at and told to resolution.
 
         With `dependencies`, so are the sources that their own requirements name.
@@ -98,29 +97,22 @@ class DirectSources:
             ResolutionError: one project is required from two places.
             SourceError: a place cannot be used, or holds another project.
         """
-        found = await self._locate_all(given)
-        waiting = list(found)
+        results = await self._locate_all(given)
+        waiting = list(enumerate(results))
         while waiting and dependencies:
-            needed = [
-                each
-                for one in waiting
-                for each in self._needed(one)
-                if self._is_new(each)
-            ]
-            waiting = await self._locate_all(needed)
-        return tuple(_by_name(one) for one in found)
-
-    @property
-    def fixed(self) -> frozenset[str]:
-        """Projects whose requirement names a hash, or a commit in full."""
-        return frozenset(
-            name for name, one in self._found.items() if one.given.source.is_fixed
+            needed = list(self._needed_by(waiting, results))
+            more = await self._locate_all([each for _, each in needed])
+            waiting = [(root, one) for (root, _), one in zip(needed, more, strict=True)]
+        found = [one for one in results if isinstance(one, Located)]
+        failures = [one for one in results if isinstance(one, DerivationError)]
+        located = self._found.items()
+        return Gathered(
+            tuple(one.requirement for one in found),
+            tuple(replace(one.given, name=one.name) for one in found),
+            frozenset(name for name, one in located if one.given.source.is_fixed),
+            {name: one.given.source for name, one in located},
+            tuple(dict.fromkeys(failures)),
         )
-
-    @property
-    def asked(self) -> Mapping[str, DirectSource]:
-        """By project, the place as it was asked for."""
-        return {name: one.given.source for name, one in self._found.items()}
 
     def limit(self, constraints: Sequence[DirectRequirement]) -> None:
         """Take projects from these places, should something require them."""
@@ -140,16 +132,38 @@ class DirectSources:
 
         return locate
 
-    async def _locate_all(self, given: Sequence[DirectRequirement]) -> list[Located]:
+    async def _locate_all(
+        self, given: Sequence[DirectRequirement]
+    ) -> list[Located | DerivationError]:
         results = await asyncio.gather(
             *(self.locate(each) for each in given), return_exceptions=True
         )
-        found = []
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-            found.append(self._take(result))
+        found: list[Located | DerivationError] = []
+        for each, result in zip(given, results, strict=True):
+            try:
+                if isinstance(result, BaseException):
+                    raise result
+                found.append(self._take(result))
+            except DerivationError as error:
+                found.append(self._failure(error))
+                self._withhold(each, error)
         return found
+
+    def _failure(self, error: DerivationError) -> DerivationError:
+        """The same, if it is no more than one failure."""
+        if isinstance(error, Stopped) or not self.keep_going:
+            raise error
+        return error
+
+    def _withhold(self, given: DirectRequirement, error: DerivationError) -> None:
+        """Give nobody the project of a place that cannot be used: not from an index,
+        where it may be somebody else's."""
+
+        async def releases() -> ProjectReleases:
+            raise error
+
+        if given.name is not None:
+            self.knowledge.elsewhere.setdefault(given.name, releases)
 
     def _take(self, located: Located) -> Located:
         """Let resolution know of a place, unless another one was named before."""
@@ -171,7 +185,7 @@ class DirectSources:
         """What lies at the place that a requirement names."""
         source, commit = await self._fixed(given.source)
         draft = release_at(UNKNOWN, source, ())
-        subject = given.name or _label(source)
+        subject = given.name or label_of(source)
         plain = within(NO_EFFECTS, source)
         if given.name is not None:
             # What is not wanted may be nowhere to be had.
@@ -210,6 +224,7 @@ class DirectSources:
                 replace(release, version=version),
                 static_needs(static),
             )
+        self._check_is_project(source, tree, effects)
         packages = await self.packages()
         content = await packages.describe(subject, tree, release, effects)
         found, version = self._said(given, content)
@@ -246,6 +261,20 @@ class DirectSources:
                 hint=f"Require {name} from there, or correct the place",
             )
 
+    def _check_is_project(
+        self, source: DirectSource, tree: Step, effects: Effects
+    ) -> None:
+        """Refuse what no backend is to be asked about, as its plugins do not build it."""
+        files = (effects.in_project(name) for name in ("pyproject.toml", "setup.py"))
+        if effects.override is None and not any(
+            self.sources.member(tree, file) is not None for file in files
+        ):
+            raise SourceError(
+                f"{source} is no project: it has neither pyproject.toml nor setup.py",
+                hint="Name the folder that holds one of them; of a part of a repository "
+                "or an archive: #subdirectory=FOLDER",
+            )
+
     def _said(self, given: DirectRequirement, content: bytes) -> tuple[str, Version]:
         """Name and version in the metadata that a backend gave."""
         headers = parse_headers(content)
@@ -265,6 +294,26 @@ class DirectSources:
         before = self._found.get(given.name or "")
         return before is None or before.given.source != given.source
 
+    def _needed_by(
+        self,
+        waiting: Iterable[tuple[int, Located | DerivationError]],
+        results: list[Located | DerivationError],
+    ) -> Iterator[tuple[int, DirectRequirement]]:
+        """The places still to be looked at, each with the number of what needs it.
+
+        What needs a place that cannot be used is itself no result any more.
+        """
+        for root, one in waiting:
+            if isinstance(one, DerivationError):
+                results[root] = one
+                continue
+            try:
+                needed = self._needed(one)
+            except DerivationError as error:
+                results[root] = self._failure(error)
+                continue
+            yield from ((root, each) for each in needed if self._is_new(each))
+
     def _needed(self, located: Located) -> list[DirectRequirement]:
         """The requirements of a source that name places of their own."""
         found = []
@@ -276,7 +325,7 @@ class DirectSources:
                 parsed = parse_source(requirement.url, Path("/"))
             except InputError as error:
                 raise SourceError(f"{origin}: {error}", hint=error.hint) from error
-            if _is_local(parsed.source) and not _is_local(located.release.source):
+            if is_local(parsed.source) and not is_local(located.release.source):
                 raise SourceError(
                     f"{origin} requires {requirement.name} from {parsed.source}, "
                     "a place on this machine"
@@ -306,71 +355,3 @@ def _two_places(
         f"{second.source} ({second.origin})",
         hint="Name one place for it",
     )
-
-
-def named(
-    direct: Sequence[DirectRequirement], found: Sequence[GivenRequirement]
-) -> tuple[DirectRequirement, ...]:
-    """Requirements with the names of what was found at their places, in that order."""
-    return tuple(
-        replace(each, name=canonicalize_name(by_name.requirement.name))
-        for each, by_name in zip(direct, found, strict=True)
-    )
-
-
-def without_places(metadata: Metadata) -> Metadata:
-    """The metadata with requirements by name alone, for a source of its own.
-
-    Where those projects are taken from was found out before.
-    """
-    if all(requirement.url is None for requirement in metadata.requires_dist):
-        return metadata
-    return replace(
-        metadata, requires_dist=tuple(map(_without_place, metadata.requires_dist))
-    )
-
-
-def _without_place(requirement: Requirement) -> Requirement:
-    if requirement.url is None:
-        return requirement
-    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
-    marker = f"; {requirement.marker}" if requirement.marker is not None else ""
-    return Requirement(f"{requirement.name}{extras}{marker}")
-
-
-def _by_name(located: Located) -> GivenRequirement:
-    extras = located.given.extras
-    text = f"{located.name}[{','.join(extras)}]" if extras else located.name
-    return GivenRequirement(Requirement(text), located.given.origin)
-
-
-def release_at(
-    version: Version, source: DirectSource, variables: tuple[tuple[str, str], ...]
-) -> Release:
-    """The release that lies at a place; `variables` are what its build needs of git."""
-    filename, url, sha256 = _label(source), "", None
-    if isinstance(source, ArchiveSource):
-        filename, url, sha256 = source.filename, source.url, source.sha256
-    return Release(
-        version, filename, url, sha256=sha256, source=source, variables=variables
-    )
-
-
-def _label(source: DirectSource) -> str:
-    """A short name for a source; of a folder no more than that, as it is in keys."""
-    match source:
-        case ArchiveSource():
-            return source.filename
-        case FolderSource(path):
-            return Path(path).name or "folder"
-        case GitSource():
-            return f"{source.name}@{(source.ref or '')[:12]}"
-
-
-def _is_local(source: DirectSource | None) -> bool:
-    match source:
-        case ArchiveSource(url) | GitSource(url):
-            return urlsplit(url).scheme == "file"
-        case FolderSource():
-            return True
-    return False

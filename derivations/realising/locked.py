@@ -9,7 +9,7 @@ from packaging.utils import canonicalize_name
 
 from fromager.derivations.locking.errors import LockMismatch
 from fromager.derivations.locking.lock import LockedPlace
-from fromager.derivations.realising.direct import release_at
+from fromager.derivations.realising.located import release_at
 from fromager.derivations.resolution.candidate import Release
 from fromager.derivations.resolution.outcome import Pin, Resolved
 

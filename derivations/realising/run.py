@@ -21,13 +21,11 @@ from fromager.derivations.realising.contradictions import (
     believe_sources,
     believe_wheels,
 )
-from fromager.derivations.realising.direct import (
-    DirectSources,
-    named,
-)
+from fromager.derivations.realising.direct import DirectSources
 from fromager.derivations.realising.environments import Environments
 from fromager.derivations.realising.events import Noted
 from fromager.derivations.realising.knowledge import KnowledgeBase
+from fromager.derivations.realising.located import Gathered
 from fromager.derivations.realising.lock_making import Planned
 from fromager.derivations.realising.locked import (
     LockedVersions,
@@ -73,7 +71,6 @@ if TYPE_CHECKING:
     from fromager.derivations.resolution.outcome import Pin
     from fromager.derivations.resolution.outcome import Resolved as Resolution
     from fromager.derivations.resolution.request import GivenRequirement
-    from fromager.derivations.sources.direct import DirectRequirement
 
 T = TypeVar("T")
 
@@ -101,8 +98,7 @@ class Run:
         self._means, self._interpreter = means, means.interpreter
         self._only_plans, self._only_resolves = preferences is not None, resolves
         self._preferences = preferences or NO_PREFERENCES
-        self._places: DirectSources | None = None
-        self._direct: tuple[DirectRequirement, ...] = ()
+        self._places = Gathered()
         tagged = TaggedProjects(steps, means.repositories)
         self._knowledge = KnowledgeBase(
             steps,
@@ -145,7 +141,6 @@ class Run:
             self._checkouts,
         )
         self._given: tuple[GivenRequirement, ...] = request.requirements
-        self._fixed: frozenset[str] = frozenset()
         self._candidates = Candidates(
             self._knowledge,
             self._sources,
@@ -161,7 +156,8 @@ class Run:
         """All wheels of the request, resolved again whenever a wheel demands it."""
         async with self._at_work():
             for _ in range(MOST_CORRECTIONS):
-                groups, failed = self._groups, []
+                groups = self._groups
+                failed = [BuiltSet.failed(error) for error in self._places.failures]
                 found = await asyncio.gather(*map(self._resolved, groups))
                 resolved = [r for r in found if not isinstance(r, DerivationError)]
                 packages = await self._settled(resolved)
@@ -219,8 +215,8 @@ class Run:
                         resolution,
                         packages.plans,
                         self._knowledge.indexes,
-                        self._direct,
-                        {} if self._places is None else self._places.asked,
+                        self._places.named,
+                        self._places.asked,
                         self._knowledge.page_stamps,
                     )
             raise ResolutionError(CONTRADICTED)
@@ -303,13 +299,12 @@ class Run:
             self._first_packages,
             self._interpreter.marker_environment,
             self._preferences.sources,
+            self._keep_going,
         )
         found = await places.gather(direct, dependencies=request.dependencies)
         places.limit(limits)
-        self._places = places
-        self._direct = named(direct, found)
-        self._fixed = places.fixed
-        self._given = (*request.requirements, *found)
+        self._places = found
+        self._given = (*request.requirements, *found.requirements)
 
     async def _resolved(
         self, given: tuple[GivenRequirement, ...]
@@ -349,7 +344,9 @@ class Run:
                 raise
             return await self._resolve(rest)
         if request.require_hashes:
-            check_hashes(found, {name for name, _ in request.hashes} | self._fixed)
+            check_hashes(
+                found, {name for name, _ in request.hashes} | self._places.fixed
+            )
         self._means.policy.check_prebuilt(found)
         return found
 

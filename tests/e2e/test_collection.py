@@ -262,6 +262,44 @@ def test_what_has_no_versions_does_not_keep_others_from_being_built(
     assert (alone.code, alone.json["wheels"]) == (4, [])
 
 
+@pytest.mark.parametrize("several", [("--allow-multiple",), ()])
+def test_a_place_that_holds_no_project_is_one_failure_of_the_sum(
+    place: Place, offer: Offer, several: tuple[str, ...]
+) -> None:
+    offer("clkept")
+    offer("clnamed", "9.0")
+    (place.folder / "empty").mkdir()
+    (place.folder / "torn.tar.gz").write_bytes(b"no archive")
+    words = (*several, "--keep-going", "--json", "clkept", "./empty")
+
+    outcome = place.run("realise", *words, "clnamed @ ./torn.tar.gz")
+    ended = place.run("realise", *several, "clkept", "./empty")
+
+    assert outcome.code == 1, outcome.err
+    assert [row["name"] for row in outcome.json["wheels"]] == ["clkept"]
+    assert outcome.json["collection"] is None
+    assert len(outcome.errors) == 2
+    assert "1 built or reused, 2 failed; no collection is made" in outcome.err
+    assert (ended.code, ended.built) == (1, [])
+
+
+def test_what_a_broken_place_was_named_for_comes_from_no_index(
+    place: Place, offer: Offer
+) -> None:
+    offer("clhonest")
+    offer("clwants", dependencies=["clmeant"])
+    offer("clmeant", "9.0")
+    (place.folder / "empty").mkdir()
+    words = ("--allow-multiple", "--keep-going", "--json", "clhonest", "clwants")
+
+    outcome = place.run("realise", *words, "clmeant @ ./empty")
+
+    assert outcome.code == 1, outcome.err
+    assert [row["name"] for row in outcome.json["wheels"]] == ["clhonest"]
+    [error] = outcome.errors
+    assert "empty" in error
+
+
 def test_without_keep_going_what_has_no_versions_ends_it(
     place: Place, offer: Offer
 ) -> None:
