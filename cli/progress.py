@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 TOLD: Final = {
     "annotation": "annotated",
     "fetch": "fetched",
+    "prebuilt": "took",
     "source": "prepared",
     "wheel": "built",
 }

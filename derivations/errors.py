@@ -6,6 +6,11 @@ of versions fits), `BuildError` (a step ran and failed) and the rest.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class DerivationError(Exception):
     """Something that was asked for cannot be planned or made."""
@@ -168,7 +173,7 @@ class DependencyFailed(BuildError):
 class PrebuiltRefused(DerivationError):
     """Wheels would be taken from an index where only sources are allowed."""
 
-    def __init__(self, subjects: tuple[str, ...] | list[str]) -> None:
+    def __init__(self, subjects: Iterable[str]) -> None:
         self.subjects = tuple(sorted(subjects))
         super().__init__(
             "these would not be built from source, since settings ask for prebuilt "

@@ -114,10 +114,11 @@ class BuildEnvironments:
             BuildCycle: something of it needs what is to be built in it.
         """
         resolution = await self.resolution(subject, requirements)
-        self.policy.check_prebuilt(resolution)
-        layouts = await _all([self._layout(pin, subject) for pin in resolution.pins])
+        pins = resolution.pins
+        self.policy.check_prebuilt({f"{p.name}=={p.version}": p.release for p in pins})
+        layouts = await _all([self._layout(pin, subject) for pin in pins])
         step = await self.environments.environment(dict(layouts))
-        versions = {pin.name: pin.version for pin in resolution.pins}
+        versions = {pin.name: pin.version for pin in pins}
         return BuildEnvironment(step, versions)
 
     def has(

@@ -86,6 +86,18 @@ class LockedVersions:
         _check(narrowing, pins, request, where)
         return Resolved(tuple(pins.values()))
 
+    def with_tools(self, found: Iterable[Resolved]) -> Mapping[str, Release]:
+        """By `name==version`, these sets and all that they are built with."""
+        pending = [f"{pin.name}=={pin.version}" for each in found for pin in each.pins]
+        releases: dict[str, Release] = {}
+        while pending:
+            subject = pending.pop()
+            if subject not in releases:
+                releases[subject] = _release(self.lock.by_subject[subject])
+                build = self.locked.builds.get(subject)
+                pending += () if build is None else build.environment
+        return releases
+
     def comes_from_place(self, name: str, version: Version) -> bool:
         """Whether the lock names a place of its own for it."""
         release = self.lock.by_subject.get(f"{name}=={version}")

@@ -26,11 +26,9 @@ from fromager.derivations.realising.build import (
     WheelBuild,
 )
 from fromager.derivations.realising.build_environments import BuildEnvironments
-from fromager.derivations.realising.events import Noted
 from fromager.derivations.realising.goals import WaitGraph
 from fromager.derivations.realising.plan import Plan
 from fromager.derivations.realising.plugin_sdists import PluginSdists, archive_of
-from fromager.derivations.realising.prebuilt import Prebuilt
 from fromager.derivations.realising.preferences import NO_TOOL_VERSIONS
 from fromager.derivations.realising.settling import static_needs
 from fromager.derivations.realising.steps import NotTold, Postponed, Step, Steps
@@ -46,6 +44,7 @@ if TYPE_CHECKING:
     from fromager.derivations.customisation.effects import Effects
     from fromager.derivations.derivation import Derivation, ResolvedDerivation
     from fromager.derivations.realising.environments import Environments
+    from fromager.derivations.realising.prebuilt import Prebuilt
     from fromager.derivations.realising.preferences import ToolVersions
     from fromager.derivations.realising.resolutions import Resolutions
     from fromager.derivations.realising.rust import Rust
@@ -69,6 +68,7 @@ class Packages:
     resolutions: Resolutions
     target: Target
     policy: BuildPolicy
+    prebuilt: Prebuilt
     rust: Rust | None = None
     """Where packages that compile Rust get what they need."""
     chosen: ToolVersions = NO_TOOL_VERSIONS
@@ -302,11 +302,10 @@ class Packages:
     ) -> BuiltWheel:
         if self.sources.outside is not None:
             self.sources.outside.check(name)
-        place = release.url.partition("#")[0]
-        self.steps.report(Noted(subject, f"not built, but taken from {place}"))
+        self.prebuilt.tell(subject, release)
         file = await self.sources.archive(release)
         self.plans[subject] = Plan(name, release, file.derivation)
-        step = await Prebuilt(self.steps).wheel(name, version, release, file)
+        step = await self.prebuilt.wheel(name, version, release, file)
         return await self._finished(name, version, step)
 
     async def _remembered_answer(self, attempt: Attempt) -> tuple[str, ...] | None:

@@ -10,6 +10,7 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from fromager.derivations.building.wheel import inspect_wheel
 from fromager.derivations.errors import SourceError, WheelRefused
 from fromager.derivations.realising import instantiate
+from fromager.derivations.realising.events import Noted
 from fromager.derivations.realising.steps import Made, Step, Steps
 from fromager.derivations.resolution.candidate import ProjectReleases, Release
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from fromager.derivations.customisation.customisation import Customisation
     from fromager.derivations.derivation import ResolvedDerivation
     from fromager.derivations.index.page import ProjectFile, ProjectPage
+    from fromager.derivations.realising.target import BuildPolicy
     from fromager.store import Transaction
 
 FACT: Final = "prebuilt"
@@ -97,11 +99,22 @@ def best_wheels(
     return {version: file for version, (_, file) in found.items()}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Prebuilt:
-    """Makes realisations of wheels out of files that were fetched."""
+    """Makes realisations of wheels out of files that were fetched, in one run."""
 
     steps: Steps
+    policy: BuildPolicy
+
+    def __post_init__(self) -> None:
+        self._told: set[str] = set()
+
+    def tell(self, subject: str, release: Release) -> None:
+        """Say once that a release is not built. What is refused is not taken either."""
+        if subject not in self._told and not self.policy.only_from_source:
+            self._told.add(subject)
+            place = release.url.partition("#")[0]
+            self.steps.report(Noted(subject, f"not built, but taken from {place}"))
 
     async def wheel(
         self, name: str, version: Version, release: Release, file: Step

@@ -13,10 +13,7 @@ from fromager.derivations.locking.lock import LockedPlatform
 from fromager.derivations.realising.attempt import BuiltWheel
 from fromager.derivations.realising.candidates import Candidates
 from fromager.derivations.realising.checkouts import Checkouts
-from fromager.derivations.realising.collecting import (
-    BuiltSet,
-    Collecting,
-)
+from fromager.derivations.realising.collecting import BuiltSet, Collecting
 from fromager.derivations.realising.contradictions import (
     believe_sources,
     believe_wheels,
@@ -34,7 +31,7 @@ from fromager.derivations.realising.locked import (
 )
 from fromager.derivations.realising.outside import OutsideWork
 from fromager.derivations.realising.packages import Packages
-from fromager.derivations.realising.prebuilt import with_prebuilt
+from fromager.derivations.realising.prebuilt import Prebuilt, with_prebuilt
 from fromager.derivations.realising.preferences import NO_PREFERENCES
 from fromager.derivations.realising.request import Collect, Realised
 from fromager.derivations.realising.rust import Rust
@@ -257,6 +254,7 @@ class Run:
             self.resolutions,
             target,
             self._means.policy,
+            Prebuilt(self._steps, self._means.policy),
             self._rust,
             guess(self._request, self._applies),
         )
@@ -265,11 +263,19 @@ class Run:
         return (await self._packages).beginnings
 
     async def _settled(self, found: Sequence[Resolution]) -> Packages:
-        """What builds, once versions are settled: those of all that builds them too."""
-        if self._request.lock is not None:
+        """What builds, once versions are settled: those of all that builds them too.
+
+        Raises:
+            PrebuiltRefused: some of all these would not be built.
+        """
+        check = self._means.policy.check_prebuilt
+        if isinstance(self.resolutions, LockedVersions):
+            check(self.resolutions.with_tools(found))
             return await self._packages
         planning = ToolPlanning(self._knowledge, await self._candidates.packages())
-        return await planning.settle(found, at_once=not self._keep_going)
+        packages = await planning.settle(found, at_once=not self._keep_going)
+        check(planning.reached)
+        return packages
 
     def _tell_what_is_left_out(self) -> None:
         rows = [(str(g.requirement), g.requirement.marker) for g in self._given]
@@ -344,10 +350,8 @@ class Run:
                 raise
             return await self._resolve(rest)
         if request.require_hashes:
-            check_hashes(
-                found, {name for name, _ in request.hashes} | self._places.fixed
-            )
-        self._means.policy.check_prebuilt(found)
+            fixed = self._places.fixed
+            check_hashes(found, {name for name, _ in request.hashes} | fixed)
         return found
 
     def _adapted(self, releases: ProjectReleases, page: ProjectPage) -> ProjectReleases:

@@ -28,7 +28,7 @@ from fromager.derivations.realising.events import (
 from fromager.derivations.realising.host_facts import nothing_told
 from fromager.derivations.realising.instantiate import object_name
 from fromager.derivations.realising.slots import Slots
-from fromager.derivations.versions import ANNOTATE_RECIPE
+from fromager.derivations.versions import ANNOTATE_RECIPE, PREBUILT_RECIPE
 from fromager.store import Realisation
 
 if TYPE_CHECKING:
@@ -337,9 +337,12 @@ class Steps:
 
 
 def told_as(resolved: ResolvedDerivation) -> str:
-    """What kind of step people are told of: to annotate a wheel is not to build it."""
+    """What kind of step people are told of: to annotate a wheel is not to build it,
+    and neither is to take it as it is."""
     if resolved.builder == ANNOTATE_RECIPE:
         return "annotation"
+    if resolved.builder == PREBUILT_RECIPE:
+        return "prebuilt"
     return resolved.kind.value
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fromager.derivations.building.platform import HostBase
     from fromager.derivations.building.sandbox import Sandbox
     from fromager.derivations.interpreter import Interpreter
-    from fromager.derivations.resolution.outcome import Resolved
+    from fromager.derivations.resolution.candidate import Release
     from fromager.derivations.resolution.request import GivenRequirement
     from fromager.store import Digest
 
@@ -90,14 +90,14 @@ class BuildPolicy:
         own = Share(self.cores, self.memory)
         return self.whole or own if exclusive else own
 
-    def check_prebuilt(self, resolution: Resolved) -> None:
-        """Refuse versions that would not be built, if only what is built may be used.
+    def check_prebuilt(self, releases: Mapping[str, Release]) -> None:
+        """Refuse what would not be built, if only what is built may be used.
+
+        `releases` are by `name==version`.
 
         Raises:
             PrebuiltRefused: there are some; all are named.
         """
-        found = [
-            f"{p.name}=={p.version}" for p in resolution.pins if p.release.prebuilt
-        ]
+        found = [subject for subject, each in releases.items() if each.prebuilt]
         if found and self.only_from_source:
             raise PrebuiltRefused(found)

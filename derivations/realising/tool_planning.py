@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from packaging.requirements import Requirement
 
 from fromager.derivations.customisation.values import Match
-from fromager.derivations.errors import DerivationError, Stopped
+from fromager.derivations.errors import DerivationError, PrebuiltRefused, Stopped
 from fromager.derivations.realising.events import Noted
 from fromager.derivations.realising.lookahead import Lookahead
 from fromager.derivations.realising.preferences import NO_TOOL_VERSIONS, ToolVersions
@@ -60,6 +60,9 @@ class ToolPlanning:
         self._built: dict[str, _Built | None] = {}
         self.hopeless: tuple[tuple[str, Version], ...] = ()
         """Releases that nothing can be built with, since their requirements conflict."""
+        self.reached: Mapping[str, Release] = {}
+        """By `name==version`, what is installed and all that builds it, as far as that
+        could be told."""
 
     async def settle(self, found: Sequence[Resolved], *, at_once: bool) -> Packages:
         """What builds with the versions that are chosen for these sets.
@@ -94,10 +97,15 @@ class ToolPlanning:
         and told, where the tool is needed.
         """
         first = frozenset((p.name, p.version) for each in installed for p in each.pins)
+        self._reach(first)
         try:
             return await self._choose(first, _single(first))
         except Stopped:
             raise
+        except PrebuiltRefused as error:
+            reached = self.reached.items()
+            prebuilt = {subject for subject, each in reached if each.prebuilt}
+            raise PrebuiltRefused({*error.subjects, *prebuilt}) from error
         except DerivationError as error:
             text = f"each has versions of its own, since {error}"
             self._packages.steps.report(Noted("build environments", text))
@@ -126,6 +134,7 @@ class ToolPlanning:
             else:
                 cycle = find_cycle(_edges(reached, choice))
                 if cycle is None or apart.issuperset(cycle):
+                    self._reach(reached)
                     self.hopeless = tuple(
                         item
                         for item in sorted(reached)
@@ -170,6 +179,9 @@ class ToolPlanning:
             request, constraints=(*request.constraints, *required), preferences={}
         ).preferring(kept.to_build(subject))
         return _Built(ToolRequest(request, matching, kept.held(subject)), required)
+
+    def _reach(self, subjects: Iterable[tuple[str, Version]]) -> None:
+        self.reached = {_subject(*s): self._knowledge.release(*s) for s in subjects}
 
     async def _metadata(
         self, name: str, version: Version, release: Release

@@ -403,6 +403,37 @@ def test_only_from_source_lists_what_is_prebuilt_among_build_tools(
     refused = place.run("realise", "pre-user", "--only-from-source")
 
     check_error(refused, 1, "pre-one==1.0, pre-two==1.0")
+    assert "taken" not in refused.err
+
+
+def test_all_that_is_prebuilt_is_listed_at_once_and_nothing_is_built(
+    place: Place, offer: Offer, index: LocalIndex
+) -> None:
+    for name in ("pre_need", "pre_deep"):
+        wheel = WheelMaker(name)
+        index.add(wheel.filename, wheel.build())
+    offer("deep_tool", requires=["pre-deep"])
+    offer("deep_user", dependencies=["pre-need"], requires=["deep-tool"])
+    settings(
+        place,
+        "[package.pre-need]\nprebuilt = true\n[package.pre-deep]\nprebuilt = true\n",
+    )
+
+    refused = place.run("realise", "deep-user", "--only-from-source")
+    built = place.run("realise", "deep-user")
+    lock = place.run("lock", "deep-user", "-o", "pylock.toml")
+    by_lock = place.run(
+        "realise", "deep-user", "--only-from-source", "--lock", "pylock.toml"
+    )
+
+    check_error(refused, 1, "pre-deep==1.0, pre-need==1.0")
+    assert refused.builds == 0
+    assert len(refused.err.splitlines()) == len(refused.error.splitlines())
+    # Each is told once, and not as built.
+    assert built.err.count("pre-deep==1.0: not built, but taken from") == 1
+    assert built.built == ["deep-tool==1.0", "deep-user==1.0"]
+    assert lock.code == 0, lock.err
+    check_error(by_lock, 1, "pre-deep==1.0, pre-need==1.0")
 
 
 def test_without_a_fitting_wheel_a_prebuilt_package_cannot_be_had(
