@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fromager.cli.targets import BESIDE
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -98,6 +100,11 @@ class Delivery:
         members = [
             Member(wheel.subject, wheel.realisation.output, wheel.realisation.key)
             for wheel in realised.wheels
+        ]
+        members += [
+            Member(f"{wheel.subject}{BESIDE}", wheel.sdist.output, wheel.sdist.key)
+            for wheel in realised.wheels
+            if wheel.sdist is not None
         ]
         whole = realised.collection
         if whole is not None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 ROOT: Final = "root:"
 """What stands before the name of a root that is called like a project."""
+BESIDE: Final = " (sdist)"
+"""What stands behind the name of a wheel in a root for what was built beside it."""
 _HEAD: Final = re.compile(r"[A-Za-z0-9._-]+")
 _KEY: Final = re.compile(r"(blake3:)?[0-9a-f]{6,64}")
 
@@ -185,13 +187,22 @@ def _held(store: LocalStore, text: str) -> tuple[Member, ...]:
     ]
     if not wanted:
         raise RootMissing(name, number)
-    members = wanted[0].members
+    labels = {member.label for member in wanted[0].members}
+    members = tuple(
+        member for member in wanted[0].members if not _is_beside(member.label, labels)
+    )
     paths = {member.path for member in members}
     for member in members:
         info = store.info(member.path)
         if info is not None and paths <= {member.path, *info.references}:
             return (member,)
     return members
+
+
+def _is_beside(label: str, labels: set[str]) -> bool:
+    """Whether something is kept along with a wheel, and not meant by itself."""
+    wheel = label.removesuffix(BESIDE)
+    return wheel != label and wheel in labels
 
 
 def _of_key(store: LocalStore, member: Member) -> Realisation | None:

@@ -25,6 +25,8 @@ class BuiltWheel:
     step: Step
     filename: str
     metadata: Metadata
+    sdist: Step | None = None
+    """What a plugin built beside it, of the same source."""
 
     @property
     def subject(self) -> str:

@@ -20,6 +20,16 @@ if TYPE_CHECKING:
     from fromager.derivations.realising.sources import Sources
     from fromager.derivations.realising.steps import Steps
     from fromager.derivations.realising.target import BuildPolicy, Target
+    from fromager.store import Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What a first environment must hold."""
+
+    required: tuple[str, ...]
+    answers: tuple[Digest, ...] = ()
+    """The key of what a plugin said of it, if one did."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +48,7 @@ class Beginnings:
         """Where plugins are called."""
         return Setting(self.steps.store, self.target, self.policy, self.steps.stop)
 
-    async def begin(self, work: Work) -> tuple[str, ...]:
+    async def begin(self, work: Work) -> Beginning:
         """What the first environment must hold; settings without effect are told.
 
         Raises:
@@ -53,7 +63,7 @@ class Beginnings:
         """How a build is run whose environment has to hold what is required."""
         return await self._arrange(work, await self._rust(work, required))
 
-    async def required(self, work: Work) -> tuple[str, ...]:
+    async def required(self, work: Work) -> Beginning:
         """What the first environment of a build must hold; see `begin`."""
         subject, effects = work.subject, work.effects
         folder = effects.build_dir
@@ -68,6 +78,7 @@ class Beginnings:
             text = f"{subject}: {error}"
             raise SourceError(text, hint=error.hint) from error
         requires: tuple[str, ...] = system.requires
+        answers: tuple[Digest, ...] = ()
         override = effects.override
         if override is not None and override.plugin.overrides(SYSTEM):
             # What Rust is compiled with is known only once this is.
@@ -79,7 +90,8 @@ class Beginnings:
                 effects.build_dir,
                 arrangement.variables,
             )
-            requires = await OverriddenSteps(self.steps).requires(
+            overridden = OverriddenSteps(self.steps)
+            step = await overridden.requires(
                 subject,
                 SYSTEM,
                 work.source,
@@ -87,7 +99,9 @@ class Beginnings:
                 surroundings,
                 self.setting,
             )
-        return (*requires, *effects.build_requires)
+            requires = overridden.answered(step)
+            answers = (step.realisation.key,)
+        return Beginning((*requires, *effects.build_requires), answers)
 
     async def _rust(self, work: Work, required: tuple[str, ...]) -> RustUse | None:
         """What the build compiles Rust with, if it does."""

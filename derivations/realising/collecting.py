@@ -90,6 +90,7 @@ def result_of(sets: Sequence[BuiltSet], steps_done: int) -> Realised:
                 pin.name in each.asked or (known is not None and known.requested),
                 tuple(sorted(needs.union(known.dependencies if known else ()))),
                 built.step.realisation,
+                None if built.sdist is None else built.sdist.realisation,
             )
     failures = root_causes([error for each in sets for error in each.failures])
     wheels = tuple(found[key] for key in sorted(found))

@@ -48,5 +48,5 @@ class Lookahead:
         source = await packages.sources.tree(name, version, release)
         effects = packages.sources.effects(name, version, release)
         work = Work(subject, name, release, source, effects)
-        required = await packages.beginnings.required(work)
-        return effects, packages.rooms.request(subject, required)
+        beginning = await packages.beginnings.required(work)
+        return effects, packages.rooms.request(subject, beginning.required)

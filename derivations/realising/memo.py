@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fromager.derivations.resolution.request import GivenRequirement
     from fromager.store import LocalStore, Realisation
 
-MEMO_VERSION: Final = 4
+MEMO_VERSION: Final = 5
 """Raise it whenever resolution or planning may give other answers than before."""
 NAMESPACE: Final = "plan"
 
@@ -83,6 +83,7 @@ class Memo:
                     wheel.requested,
                     list(wheel.dependencies),
                     str(wheel.realisation.key),
+                    None if wheel.sdist is None else str(wheel.sdist.key),
                 ]
                 for wheel in realised.wheels
             ],
@@ -153,9 +154,11 @@ class Memo:
                 bool(requested),
                 list(dependencies),
                 str(key),
+                str() | None as beside,
             ]:
                 found = self._realisation(key)
-                if found is None:
+                sdist = None if beside is None else self._realisation(beside)
+                if found is None or (sdist is None) != (beside is None):
                     return None
                 return RealisedWheel(
                     name,
@@ -164,6 +167,7 @@ class Memo:
                     requested,
                     tuple(str(each) for each in dependencies),
                     found,
+                    sdist,
                 )
         return None
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from fromager.derivations.derivation import ResolvedDerivation, Value
     from fromager.derivations.plugins.use import Override
     from fromager.derivations.realising.environments import Environments
-    from fromager.store import Transaction
+    from fromager.store import Digest, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class OverriddenSteps:
         environment: Step,
         surroundings: Surroundings,
         setting: Setting,
-    ) -> tuple[str, ...]:
+    ) -> Step:
         """What an environment must hold, as a function of a plugin says."""
         override, code = surroundings.override, await self.code(surroundings.override)
         derivation = _requires(
@@ -186,8 +186,11 @@ class OverriddenSteps:
             return self._logged(subject, resolved, work)
 
         inputs = (source, environment, code)
-        step = await self.steps.step(derivation, inputs, make)
-        return tuple(json.loads(self.steps.store.read_file(step.output, None)))
+        return await self.steps.step(derivation, inputs, make)
+
+    def answered(self, requires: Step) -> tuple[str, ...]:
+        """What such a function said."""
+        return tuple(json.loads(self.steps.store.read_file(requires.output, None)))
 
     async def sdist(
         self,
@@ -196,8 +199,10 @@ class OverriddenSteps:
         environment: Step,
         surroundings: Surroundings,
         setting: Setting,
+        answers: tuple[Digest, ...],
     ) -> Step:
-        """The sdist that a plugin builds of a prepared source."""
+        """The sdist that a plugin builds of a prepared source; `answers` are the keys
+        of what said what it is built with."""
         override, code = surroundings.override, await self.code(surroundings.override)
         use = override.using(*override.plugin.among(SDIST, VARIABLES))
         options = {**surroundings.options, "hook": SDIST, "plugin": use.value}
@@ -224,7 +229,8 @@ class OverriddenSteps:
             def work(folder: Path, log: BuildLog) -> Made:
                 out = build_sdist(setting, call, folder, log).parent
                 name = instantiate.object_name(f"{subject.replace('==', '-')}-sdist")
-                return Made(transaction.add_directory(out, name, consume=True))
+                output = transaction.add_directory(out, name, consume=True)
+                return Made(output, answers=answers)
 
             return self._logged(subject, resolved, work)
 

@@ -37,7 +37,6 @@ from fromager.derivations.resolution.candidate import Metadata
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
-    from pathlib import Path
 
     from packaging.version import Version
 
@@ -51,7 +50,7 @@ if TYPE_CHECKING:
     from fromager.derivations.realising.sources import Sources
     from fromager.derivations.realising.target import BuildPolicy, Target
     from fromager.derivations.resolution.candidate import Release
-    from fromager.store import Digest, StorePath
+    from fromager.store import StorePath
 
 T = TypeVar("T")
 MOST_ROUNDS: Final = 4
@@ -129,9 +128,13 @@ class Packages:
         if not release.prebuilt:
             built = await self._annotated(built, release)
         if self.sources.outside is not None:
-            sdist = None if release.prebuilt else await self._sdist(built, release)
+            file = None
+            if not release.prebuilt:
+                built = replace(built, sdist=await self._sdist(built, release))
+                plan = self.plans.get(built.subject)
+                file = archive_of(self.steps, built.sdist, plan)
             await self.sources.outside.tell(
-                built, prebuilt=release.prebuilt, sdist=sdist
+                built, prebuilt=release.prebuilt, sdist=file
             )
         return built
 
@@ -146,15 +149,15 @@ class Packages:
             annotation = replace(annotation, build_tag=replace(tag, suffix=suffix))
         return await annotated(self.steps, built, annotation)
 
-    async def _sdist(self, built: BuiltWheel, release: Release) -> Path | None:
-        """The sdist that a plugin builds, or the file that the wheel was built from."""
+    async def _sdist(self, built: BuiltWheel, release: Release) -> Step | None:
+        """The sdist that a plugin builds, if there is one that does."""
         sdists = PluginSdists(self.beginnings, self.rooms)
         effects = self.sources.effects(built.name, built.version, release)
         override = sdists.builder(effects.override)
         if override is None:
-            return archive_of(self.steps, self.plans.get(built.subject))
+            return None
 
-        async def build(attempt: Attempt, accepted: tuple[str, ...]) -> Path:
+        async def build(attempt: Attempt, accepted: tuple[str, ...]) -> Step:
             await self._asked(attempt, accepted)
             return await sdists.build(attempt, accepted, override)
 
@@ -254,8 +257,8 @@ class Packages:
         """Make what a release begins to be built in, without asking its backend."""
         if not release.prebuilt:
             work = await self._work(name, version, release)
-            required = await self.beginnings.required(work)
-            await self.rooms.environment(work.subject, required)
+            beginning = await self.beginnings.required(work)
+            await self.rooms.environment(work.subject, beginning.required)
 
     async def _work(self, name: str, version: Version, release: Release) -> Work:
         subject = f"{name}=={version}"
@@ -273,8 +276,8 @@ class Packages:
     ) -> T:
         """What `do` gives, in an environment that holds all the backend asks for."""
         subject, source = work.subject, work.source
-        required = await self.beginnings.begin(work)
-        asked: tuple[Digest, ...] = ()
+        beginning = await self.beginnings.begin(work)
+        required, asked = beginning.required, beginning.answers
         for _ in range(MOST_ROUNDS):
             # A backend may tell only when it is asked that it compiles Rust.
             arrangement = await self.beginnings.arrangement(work, required)

@@ -16,11 +16,15 @@ if TYPE_CHECKING:
     from fromager.derivations.realising.beginnings import Beginnings
     from fromager.derivations.realising.build_environments import BuildEnvironments
     from fromager.derivations.realising.plan import Plan
-    from fromager.derivations.realising.steps import Steps
+    from fromager.derivations.realising.steps import Step, Steps
+    from fromager.store import Digest
 
 
-def archive_of(steps: Steps, plan: Plan | None) -> Path | None:
-    """The file that something was built from, in the store; None if it was none."""
+def archive_of(steps: Steps, sdist: Step | None, plan: Plan | None) -> Path | None:
+    """The file that belongs to a wheel, in the store: what a plugin built, or else what
+    the wheel was built from; None if that was no file."""
+    if sdist is not None:
+        return next(steps.store.place(sdist.output).iterdir())
     if plan is None or plan.file is None:
         return None
     found = steps.known(steps.resolve(plan.file, ()).key)
@@ -44,8 +48,8 @@ class PluginSdists:
 
     async def build(
         self, attempt: Attempt, required: tuple[str, ...], override: Override
-    ) -> Path:
-        """The sdist, in the store; `required` is what the wheel is built with."""
+    ) -> Step:
+        """The sdist; `required` is what the wheel is built with."""
         subject, arrangement = attempt.subject, attempt.arrangement
         steps, setting = self.beginnings.steps, self.beginnings.setting
         overridden = OverriddenSteps(steps)
@@ -57,8 +61,9 @@ class PluginSdists:
             arrangement.variables,
         )
         environment = attempt.environment
+        answers: tuple[Digest, ...] = ()
         if override.plugin.overrides(SDIST_NEEDS):
-            more = await overridden.requires(
+            answer = await overridden.requires(
                 subject,
                 SDIST_NEEDS,
                 attempt.source,
@@ -66,8 +71,9 @@ class PluginSdists:
                 surroundings,
                 setting,
             )
-            environment = await self.rooms.environment(subject, (*required, *more))
-        step = await overridden.sdist(
-            subject, attempt.source, environment.step, surroundings, setting
+            wanted = (*required, *overridden.answered(answer))
+            environment = await self.rooms.environment(subject, wanted)
+            answers = (answer.realisation.key,)
+        return await overridden.sdist(
+            subject, attempt.source, environment.step, surroundings, setting, answers
         )
-        return next(steps.store.place(step.output).iterdir())

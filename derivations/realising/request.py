@@ -81,6 +81,8 @@ class RealisedWheel:
     """True if it was asked for, False if something needs it."""
     dependencies: tuple[str, ...]
     realisation: Realisation
+    sdist: Realisation | None = None
+    """Of what a plugin built beside it."""
 
     @property
     def version_text(self) -> str:

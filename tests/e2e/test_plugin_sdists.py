@@ -278,3 +278,56 @@ def test_an_sdist_of_a_plugin_can_be_built_again(
     checked = place.run("check", str(made.parent), "--rounds", "1")
 
     assert checked.code == 0, checked.err
+
+
+SPEAKING = """
+    import pathlib
+    import shutil
+
+    from fromager import sources
+
+    def get_build_system_dependencies(ctx, req, version, sdist_root_dir):
+        return ["kept-system"]
+
+    def prepare_source(ctx, req, source_filename, version, sdist_root_dir):
+        (sdist_root_dir / "PREPARED").touch()
+
+    def get_build_sdist_dependencies(ctx, req, sdist_root_dir, build_dir, extra_environ, build_env):
+        return ["kept-tool"]
+
+    def build_sdist(ctx, extra_environ, req, version, sdist_root_dir, build_dir, build_env):
+        build_env.run(["python", "-c", "import kept_tool"])
+        return sources.default_build_sdist(
+            ctx=ctx, extra_environ=extra_environ, req=req, version=version,
+            sdist_root_dir=sdist_root_dir, build_dir=build_dir, build_env=build_env,
+        )
+"""
+
+
+@pytest.mark.parametrize("form", [[], ["--collection"]])
+def test_a_root_keeps_what_a_plugin_made_and_said(
+    fresh: Place, offer: Offer, plug: Plug, heard: Path, form: list[str]
+) -> None:
+    offer("kept_system")
+    offer("kept_tool")
+    offer("kept")
+    plug("kept", SPEAKING)
+    first = fresh.realise("kept", "--root", "mine", *form)
+    (made,) = sdists(fresh, first)
+
+    collected = fresh.run("gc")
+    again = fresh.realise("kept", "--refresh", "--root", "mine", *form)
+
+    assert collected.code == 0, collected.err
+    assert made.exists()
+    assert [p for p in again.processes if "--version" not in p] == []
+    assert again.out == first.out
+    assert "root mine: generation 1" in again.err
+    # It is kept beside the wheel; whoever names the root means the wheel.
+    assert str(made.parent) in fresh.run("root", "show", "mine", "1").out
+    meant = fresh.run("store", "info", "root:mine", "--json")
+    assert meant.code == 0, meant.err
+    assert str(made.parent) not in meant.out
+    fresh.run("root", "delete", "mine")
+    fresh.run("gc")
+    assert not made.exists()
