@@ -10,6 +10,7 @@ from fromager.derivations.realising.arrangement import Arrangement, arrange
 from fromager.derivations.realising.events import Noted
 from fromager.derivations.realising.overriding import OverriddenSteps, Surroundings
 from fromager.derivations.realising.plugin_calls import SYSTEM, Setting
+from fromager.derivations.realising.said import SaidByTrees
 from fromager.derivations.sources.project import build_system
 
 if TYPE_CHECKING:
@@ -70,14 +71,7 @@ class Beginnings:
         if folder and not self.sources.has_folder(work.source, folder):
             text = f"{subject}: its source has no folder {folder}"
             raise SourceError(text, hint="Correct the setting `build-dir`")
-        try:
-            system = build_system(
-                self.sources.member(work.source, effects.in_project("pyproject.toml"))
-            )
-        except SourceError as error:
-            text = f"{subject}: {error}"
-            raise SourceError(text, hint=error.hint) from error
-        requires: tuple[str, ...] = system.requires
+        requires = self._declared(work)
         answers: tuple[Digest, ...] = ()
         override = effects.override
         if override is not None and override.plugin.overrides(SYSTEM):
@@ -102,6 +96,22 @@ class Beginnings:
             requires = overridden.answered(step)
             answers = (step.realisation.key,)
         return Beginning((*requires, *effects.build_requires), answers)
+
+    def _declared(self, work: Work) -> tuple[str, ...]:
+        """What pyproject.toml says that a source is built with."""
+        path = work.effects.in_project("pyproject.toml")
+        # To load what a large tree holds takes longer than to look up what it says.
+        said = SaidByTrees(self.steps.store)
+        tree = work.source.realisation.output_digest
+        known = said.recall(tree, path)
+        if known is None:
+            try:
+                known = build_system(self.sources.member(work.source, path)).requires
+            except SourceError as error:
+                text = f"{work.subject}: {error}"
+                raise SourceError(text, hint=error.hint) from error
+            said.remember(tree, path, known)
+        return known
 
     async def _rust(self, work: Work, required: tuple[str, ...]) -> RustUse | None:
         """What the build compiles Rust with, if it does."""

@@ -75,7 +75,7 @@ class Rust:
             RustMissing: this machine has no toolchain.
         """
         read = partial(self.sources.member, source)
-        pyproject = read(effects.in_project("pyproject.toml"))
+        pyproject = partial(read, effects.in_project("pyproject.toml"))
         project = rust_project(pyproject, requires, markers, effects.rust)
         if project is None:
             return None

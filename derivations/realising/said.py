@@ -1,4 +1,4 @@
-"""What files say of themselves, remembered by their hashes."""
+"""What files and source trees say of themselves, remembered by their hashes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fromager.derivations.sources.members import Limits
-    from fromager.store import LocalStore
+    from fromager.store import Digest, LocalStore
 
+_BUILD_REQUIRES: Final = "build-requires/1"
 _NAMESPACE: Final = "static-metadata/1"
 """The number is that of the reading."""
 
@@ -53,3 +54,20 @@ class SaidByFiles:
         return static_metadata(
             *metadata_files(folder / filename, filename, self.limits)
         )
+
+
+@dataclass(frozen=True)
+class SaidByTrees:
+    """Remembers what prepared sources say that they are built with."""
+
+    store: LocalStore
+
+    def recall(self, tree: Digest, pyproject: str) -> tuple[str, ...] | None:
+        """The requirements in a file of a tree; None if it was not read yet."""
+        known = self.store.recall(_BUILD_REQUIRES, f"{tree} {pyproject}")
+        return None if known is None else tuple(map(str, json.loads(known)))
+
+    def remember(self, tree: Digest, pyproject: str, requires: tuple[str, ...]) -> None:
+        """Keep what such a file says."""
+        key = f"{tree} {pyproject}"
+        self.store.remember(_BUILD_REQUIRES, key, json.dumps(requires).encode())

@@ -48,14 +48,14 @@ class RustProject:
 
 
 def rust_project(
-    pyproject: bytes | None,
+    pyproject: Callable[[], bytes | None],
     requires: Iterable[str],
     markers: Mapping[str, str],
     setting: bool | tuple[str, ...] | None,
 ) -> RustProject | None:
     """What a project tells of its Rust; None if its build compiles none.
 
-    `requires` are its build requirements, of which maturin and setuptools-rust tell
+    `pyproject` reads its pyproject.toml, if it has one. `requires` are its build requirements, of which maturin and setuptools-rust tell
     it; `setting` is what the user says, who is right.
     """
     if setting is False:
@@ -64,7 +64,7 @@ def rust_project(
         return RustProject(setting)
     if setting is None and not any(_is_builder(text, markers) for text in requires):
         return None
-    tool = _table(_parsed(pyproject).get("tool"))
+    tool = _table(_parsed(pyproject()).get("tool"))
     manifest = _table(tool.get("maturin")).get("manifest-path")
     if isinstance(manifest, str):
         return RustProject((_plain(manifest),))

@@ -14,7 +14,10 @@ from benchmarks.measuring import served
 from benchmarks.samples import Sample, Setting
 
 WORKLOAD: Final = WORKLOADS / "w2.txt"
-PATCHED: Final = "setuptools/tests/__init__.py"
+TESTS: Final = ("setuptools", "setuptools/tests/__init__.py")
+"""A tool, and a file of its sdist that its wheel does not have."""
+LEAF: Final = ("tornado", "tornado/web.py")
+"""What nothing else needs, and a file that its wheel has."""
 
 
 def command_costs(setting: Setting) -> Iterator[Sample]:
@@ -43,21 +46,35 @@ def command_costs(setting: Setting) -> Iterator[Sample]:
                 yield Sample.of(f"fromager {option}", cost)
             yield run("fromager", "again")
             yield run("uv", "again")
-            patches = patch_folder(setting, number)
+            patches = patch_folder(setting, number, *TESTS)
             yield run("fromager", "with a patch to tests", "--patches", str(patches))
+            patches = patch_folder(setting, number, *LEAF)
+            yield run("fromager", "with a patch to a leaf", "--patches", str(patches))
+            # Another patch, so that the same is built again, and nothing but that.
+            patches = patch_folder(setting, number + setting.rounds, *LEAF)
+            name, version = read_release(LEAF[0]).rsplit("-", 1)
+            words = [fromager, "--index", index, "--no-progress", "realise"]
+            words += ["--python", python, "--patches", str(patches)]
+            words += ["--no-deps", f"{name}=={version}"]
+            yield Sample.of("that leaf alone", setting.cost(words, variables))
 
 
-def patch_folder(setting: Setting, number: int) -> Path:
-    """A folder with a patch, another in each round, to a test file of setuptools."""
-    (name,) = (file for file in read_lock(LOCK) if file.startswith("setuptools-"))
-    release = name.removesuffix(".tar.gz")
-    with tarfile.open(setting.sdists / name) as archive:
-        member = archive.extractfile(f"{release}/{PATCHED}")
+def read_release(project: str) -> str:
+    """`NAME-VERSION` of a project in the lock."""
+    (name,) = (file for file in read_lock(LOCK) if file.startswith(f"{project}-"))
+    return name.removesuffix(".tar.gz")
+
+
+def patch_folder(setting: Setting, number: int, project: str, path: str) -> Path:
+    """A folder with a patch, another for each number, to a file of a project."""
+    release = read_release(project)
+    with tarfile.open(setting.sdists / f"{release}.tar.gz") as archive:
+        member = archive.extractfile(f"{release}/{path}")
         assert member is not None
         old = member.read().decode().splitlines(keepends=True)
     new = [*old, f"# Round {number}.\n"]
-    diff = difflib.unified_diff(old, new, f"a/{PATCHED}", f"b/{PATCHED}")
-    folder = setting.state / f"patches-{number}"
+    diff = difflib.unified_diff(old, new, f"a/{path}", f"b/{path}")
+    folder = setting.state / f"patches-{project}-{number}"
     (folder / release).mkdir(parents=True)
-    (folder / release / "0001-tests.patch").write_text("".join(diff))
+    (folder / release / "0001.patch").write_text("".join(diff))
     return folder

@@ -157,13 +157,13 @@ def test_what_a_derivation_tells_of_a_crate_is_the_crate(
 def test_build_requirements_tell_whether_rust_is_compiled(
     requires: list[str], expected: RustProject | None
 ) -> None:
-    assert rust_project(b"", requires, LINUX, None) == expected
+    assert rust_project(bytes, requires, LINUX, None) == expected
 
 
 def test_settings_are_right_about_rust() -> None:
-    assert rust_project(b"", ["maturin"], LINUX, False) is None
-    assert rust_project(b"", [], LINUX, True) == RustProject()
-    assert rust_project(b"", [], LINUX, ("a/Cargo.toml",)) == RustProject(
+    assert rust_project(bytes, ["maturin"], LINUX, False) is None
+    assert rust_project(bytes, [], LINUX, True) == RustProject()
+    assert rust_project(bytes, [], LINUX, ("a/Cargo.toml",)) == RustProject(
         ("a/Cargo.toml",)
     )
 
@@ -185,7 +185,7 @@ def test_settings_are_right_about_rust() -> None:
 def test_manifests_are_those_that_the_project_names(
     pyproject: str, manifests: list[str]
 ) -> None:
-    found = rust_project(pyproject.encode(), ["maturin"], LINUX, None)
+    found = rust_project(pyproject.encode, ["maturin"], LINUX, None)
 
     assert found == RustProject(
         tuple(f"{folder}/Cargo.toml".lstrip("/") for folder in manifests)
