@@ -183,7 +183,6 @@ class Wiring:
 
         from fromager.derivations import (
             BuildPolicy,
-            Limits,
             RebuildMeans,
             Target,
             probe,
@@ -204,10 +203,7 @@ class Wiring:
                 timeout=self.settings.number("timeout"),
                 keep_failed=keep_failed,
             ),
-            Limits(
-                total_bytes=self.settings.number("max-source-bytes") or 0,
-                files=self.settings.number("max-source-files") or 0,
-            ),
+            self.limits,
             self.report,
             stop,
             time.time,
