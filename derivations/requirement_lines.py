@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import shlex
 from typing import TYPE_CHECKING, Final
@@ -13,6 +14,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _COMMENT: Final = re.compile(r"(^|\s+)#.*$")
+_CODING: Final = re.compile(rb"coding[:=]\s*([-\w.]+)")
+_MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8"),
+    # Before UTF-16, whose mark this one begins with.
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 _VARIABLE: Final = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _SHORT: Final = {
     "-r": "--requirement",
@@ -32,7 +42,8 @@ class Misunderstood(InputError):
 
 
 def read_text(path: Path) -> str:
-    """A file's text: UTF-8, or what a byte order mark says.
+    """A file's text: in the encoding that a byte order mark or one of the first two
+    lines tells (`# -*- coding: latin-1 -*-`), else UTF-8.
 
     Raises:
         Misunderstood: it cannot be read, or is no text.
@@ -41,41 +52,57 @@ def read_text(path: Path) -> str:
         content = path.read_bytes()
     except OSError as error:
         raise Misunderstood(f"{path} cannot be read: {error.strerror}") from error
-    encoding = "utf-8-sig"
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        encoding = "utf-16"
+    encoding = _encoding(content)
     try:
-        return content.decode(encoding)
+        return content.decode(encoding).removeprefix("\ufeff")
+    except LookupError as error:
+        raise Misunderstood(
+            f"{path} names an unknown encoding, {encoding!r}", "Save it in UTF-8"
+        ) from error
     except UnicodeDecodeError as error:
-        raise Misunderstood(f"{path} is not text in UTF-8", "Save it so") from error
+        shown = "UTF-8" if encoding == "utf-8" else encoding
+        raise Misunderstood(f"{path} is not text in {shown}", "Save it so") from error
+
+
+def _encoding(content: bytes) -> str:
+    for mark, encoding in _MARKS:
+        if content.startswith(mark):
+            return encoding
+    for line in content.split(b"\n")[:2]:
+        found = _CODING.search(line) if line.startswith(b"#") else None
+        if found is not None:
+            return found[1].decode("ascii")
+    return "utf-8"
 
 
 def read_lines(text: str, environ: Mapping[str, str]) -> Iterator[tuple[int, str]]:
     """Lines that say something, joined and without comments, with their numbers.
 
-    `${NAME}` is replaced where `environ` has the name.
+    `${NAME}` is replaced where `environ` has the name, and it is not empty.
     """
     for number, line in _joined(text):
         yield (
             number,
-            _VARIABLE.sub(lambda found: environ.get(found[1], found[0]), line),
+            _VARIABLE.sub(lambda found: environ.get(found[1]) or found[0], line),
         )
 
 
 def _joined(text: str) -> Iterator[tuple[int, str]]:
-    joined, first = "", 0
+    parts: list[str] = []
+    first = 0
     for number, line in enumerate(text.splitlines(), 1):
-        first = first if joined else number
-        # A backslash at the end of a comment is a part of the comment.
-        if line.endswith("\\") and not _COMMENT.search(line):
-            joined += line[:-1]
+        first = first if parts else number
+        is_comment = _COMMENT.match(line) is not None
+        if line.endswith("\\") and not is_comment:
+            parts.append(line.strip("\\"))
             continue
-        found = _COMMENT.sub("", joined + line).strip()
-        joined = ""
-        if found:
+        # A comment stays one, whatever it is joined to.
+        parts.append(f" {line}" if is_comment else line)
+        if found := _COMMENT.sub("", "".join(parts)).strip():
             yield first, found
-    if joined.strip():
-        yield first, joined.strip()
+        parts = []
+    if found := _COMMENT.sub("", "".join(parts)).strip():
+        yield first, found
 
 
 def split_options(line: str) -> tuple[str, str]:

@@ -152,8 +152,13 @@ class _Reader:
             return
         for option, value in read_options(line):
             if option in {"--requirement", "--constraint"}:
-                if value is None or "://" in value:
+                if value is None:
                     raise Misunderstood(f"{option} needs the name of a file")
+                if "://" in value:
+                    raise Misunderstood(
+                        f"{option} needs the name of a file, no address",
+                        "Download the file, and name it here",
+                    )
                 self.read(
                     path.parent / value,
                     constrains=constrains or option == "--constraint",

@@ -11,6 +11,7 @@ from packaging.requirements import Requirement
 
 from fromager.derivations.errors import InputError
 from fromager.derivations.requirement import parse_requirement
+from fromager.derivations.requirement_lines import read_lines
 from fromager.derivations.requirements import (
     RequirementFile,
     read_constraints,
@@ -137,10 +138,47 @@ def test_a_file_may_be_included_twice(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"\xef\xbb\xbffoo==1\n", "foo==1\n".encode("utf-16"), b"foo==1\r\n"]
+    "content",
+    [
+        b"\xef\xbb\xbffoo==1\n",
+        "foo==1\n".encode("utf-16"),
+        "foo==1\n".encode("utf-32"),
+        b"\xfe\xff" + "foo==1\n".encode("utf-16-be"),
+        b"foo==1\r\n",
+        "# -*- coding: latin-1 -*-\nfoo==1 # \xe9\n".encode("latin-1"),
+        "# \n# vim: set fileencoding=cp1252 :\nfoo==1 # \u20ac".encode("cp1252"),
+    ],
 )
 def test_marks_of_encodings_are_understood(tmp_path: Path, content: bytes) -> None:
     assert texts(read(tmp_path, content).requirements) == ["foo==1"]
+
+
+def test_an_encoding_that_nobody_knows_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="an unknown encoding, 'klingon'"):
+        read(tmp_path, "# coding: klingon\nfoo==1\n")
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            ["a==1", "b", "#", " ", "\\", "\n", "\t", "${E}", "${SET}", "${NOT}", " #c"]
+        ),
+        max_size=25,
+    )
+)
+def test_lines_are_those_that_pip_reads(parts: list[str]) -> None:
+    pip = pytest.importorskip("pip._internal.req.req_file")
+    text = "".join(parts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SET", "z")
+        patch.setenv("E", "")
+        patch.delenv("NOT", raising=False)
+        expected = [line.strip() for _, line in pip.preprocess(text)]
+
+    found = [line for _, line in read_lines(text, {"SET": "z", "E": ""})]
+
+    assert found == [line for line in expected if line]
 
 
 def test_options_with_no_effect_are_passed_over(tmp_path: Path) -> None:
@@ -205,7 +243,7 @@ def test_places_with_links_are_meant_from_the_file(tmp_path: Path) -> None:
         ("--index-url", "needs an address"),
         ("--only-binary foo", "built from source"),
         ("-r", "needs the name of a file"),
-        ("-r https://x.test/r.txt", "needs the name of a file"),
+        ("-r https://x.test/r.txt", "needs the name of a file, no address"),
         ("-r absent.txt", "absent.txt cannot be read"),
         ("foo --hash=sha256:12", "is not a sha256"),
         ("foo --hash=md5:12", "no hash of the kind sha256"),
