@@ -255,8 +255,7 @@ class Collector:
             digests = registry.digests(names)
             self._effect("forget objects")
             registry.forget(list(digests))
-            for name, digest in digests.items():
-                discard.take(name, None if digest is None else digest.encode())
+            discard.take(digests)
         return len(digests)
 
     def _still_dead(

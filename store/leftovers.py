@@ -64,9 +64,8 @@ class Leftovers:
 
     def take_objects(self, discard: Discard) -> int:
         """Take objects away that are not valid; how many. The writer's lock is held."""
-        found = sorted(self._objects())
-        for name in found:
-            discard.take(name, None)
+        found = dict.fromkeys(sorted(self._objects()))
+        discard.take(found)
         return len(found)
 
     def remove_claims(self) -> int:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Final
 
 from fromager.store.layout import REPLACED
 from fromager.store.locks import acquire, exclusive
+from fromager.store.overlap import overlap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 BLOCK: Final = 512
 """The unit of `st_blocks`, whatever the file system's own block is (stat(2))."""
 
-_AT_ONCE: Final = 500
+_AT_ONCE: Final = 1000
 """Blobs that are taken out while others wait for the writer's lock."""
 
 _FILE: Final = re.compile(rb'","([fx])","([0-9a-f]{64})",[0-9]+\]')
@@ -146,10 +147,9 @@ class Pool:
             with exclusive(self._layout.locks / "writer"), self._alone() as alone:
                 # A blob of the pool may have one more link there.
                 self._empty_trash(alone=alone)
-                for name in wanted[start : start + _AT_ONCE]:
-                    size = self._delete(name) if alone else self._move(name)
-                    if size is not None:
-                        freed += Amount(1, size)
+                part = wanted[start : start + _AT_ONCE]
+                sizes = overlap(self._delete if alone else self._move, part)
+                freed += _amount([size for size in sizes if size is not None])
         return freed
 
     def settle(self) -> int:
@@ -228,6 +228,10 @@ class Pool:
 def pinned_for_all(pins: dict[str, list[bytes]]) -> frozenset[bytes]:
     """The blobs that are pinned for objects of which it is not known who they are."""
     return frozenset(pins.get(REPLACED, ()))
+
+
+def _amount(sizes: list[int]) -> Amount:
+    return Amount(len(sizes), sum(sizes))
 
 
 def _is_same(path: bytes, status: os.stat_result) -> bool:

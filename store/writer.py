@@ -198,12 +198,12 @@ class Registry:
                 part,
             )
 
-    def digests(self, paths: Sequence[str]) -> dict[str, str | None]:
+    def digests(self, paths: Sequence[str]) -> dict[str, bytes | None]:
         """The digits of a blob's digest, or None for a tree, of those that are valid."""
-        rows: dict[str, str | None] = {}
+        rows: dict[str, bytes | None] = {}
         for part in batches(paths):
             query = (
-                "SELECT path, CASE kind WHEN 'blob' THEN digest END"
+                "SELECT path, CASE kind WHEN 'blob' THEN CAST(digest AS BLOB) END"
                 f" FROM objects WHERE path IN ({marks(part)})"
             )
             rows.update(self._connection.execute(query, part))
