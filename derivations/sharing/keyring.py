@@ -99,11 +99,18 @@ class Keyring:
         """Believe a key from now on; False if it is in the list already.
 
         Raises:
-            InputError: the list has another key of that name, or cannot be read.
+            InputError: the list has another key of that name, or this one until another
+                day or revoked, or it cannot be read.
         """
         known = self.trust()
-        if trusted.key in [each.key for each in known.keys]:
+        if trusted in known.keys:
             return False
+        for each in known.keys:
+            if each.key == trusted.key:
+                raise InputError(
+                    f"{each.key.name} is in the list of trust already, {_until(each)}",
+                    hint=f"Change what {self.trust_file} says of it",
+                )
         Trust((*known.keys, trusted), known.threshold)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         text = self.trust_file.read_text() if self.trust_file.is_file() else ""
@@ -246,3 +253,9 @@ def _toml(trusted: TrustedKey) -> str:
     if trusted.expires is not None:
         lines.append(f"expires = {trusted.expires.isoformat()}")
     return "\n".join([*lines, ""])
+
+
+def _until(trusted: TrustedKey) -> str:
+    if trusted.revoked is not None:
+        return "as revoked"
+    return "for ever" if trusted.expires is None else f"until {trusted.expires}"

@@ -432,6 +432,10 @@ def test_a_list_of_trust_is_written_and_read(tmp_path: Path) -> None:
     assert keyring.add_trust(first)
     assert keyring.add_trust(TrustedKey(builder("other").key))
     assert not keyring.add_trust(first)
+    for other in (TrustedKey(first.key), replace(first, expires=date(2026, 1, 1))):
+        with pytest.raises(InputError, match="until 2027-01-31") as caught:
+            keyring.add_trust(other)
+        assert str(keyring.trust_file) in (caught.value.hint or "")
 
     assert keyring.trust() == Trust((first, TrustedKey(builder("other").key)))
 
