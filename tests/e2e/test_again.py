@@ -71,12 +71,9 @@ def claims(store: LocalStore) -> set[str]:
 
 def lasting(facts: tuple[tuple[str, str], ...]) -> dict[str, str]:
     """What must be equal each time: the backend's own file bears the time of day, and
-    what a machine is like is recorded once something is kept."""
-    return {
-        name: value
-        for name, value in facts
-        if name != "raw_sha256" and not name.startswith(("host.", "version."))
-    }
+    what a build was done among, its log with it, is recorded of what is kept."""
+    among = ("raw_sha256", "log_sha256", "host.", "version.")
+    return {name: value for name, value in facts if not name.startswith(among)}
 
 
 def test_every_kind_of_step_gives_the_same_again(
