@@ -152,9 +152,11 @@ class Copy:
 
     def write(self, text: str) -> int:
         """Write on, and keep."""
+        # Some try whether bytes can be written here; that is refused first.
+        written = self._stream.write(text)
         if self._recording.is_listening:
             self.parts.append(text)
-        return self._stream.write(text)
+        return written
 
     def writelines(self, lines: Iterable[str]) -> None:
         """Write all of them."""

@@ -115,6 +115,8 @@ def test_what_is_written_or_done_in_a_pause_is_not_heard(
     stream = io.StringIO()
     copy = Copy(stream, recording)
     copy.write("before ")
+    with pytest.raises(TypeError):
+        copy.write(b"no text")  # type: ignore[arg-type]
     with recording.paused():
         copy.write("built ")
         recording.hear("socket.connect", (None, None))
