@@ -87,6 +87,27 @@ def test_a_lock_gives_the_same_keys_in_another_store_and_asks_no_index(
     assert requested == ["lktop"]
 
 
+def test_nothing_is_asked_twice(fresh: Place, index: LocalIndex, offer: Offer) -> None:
+    """Neither while versions are tried, nor for what builds them."""
+    for number in range(12):
+        below = [f"lkonce-{number + 1}<2"] if number < 11 else []
+        for version in ("1.0", "1.1", "2.0"):
+            offer(
+                f"lkonce-{number}",
+                version,
+                dependencies=below,
+                requires=["lkonce-tool"],
+                static=number % 2 == 0,
+            )
+    offer("lkonce-tool")
+
+    lock(fresh, "lkonce-0", "lkonce-5>1")
+
+    asked = [each.path for each in index.requests]
+    assert len(asked) > 12
+    assert sorted(asked) == sorted(set(asked))
+
+
 @pytest.mark.usefixtures("chain")
 def test_building_from_a_lock_again_starts_nothing_and_asks_nobody(
     place: Place,
