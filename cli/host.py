@@ -7,21 +7,25 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
-    from fromager.derivations import HostFacts
+    from fromager.derivations import HostFacts, Sandbox
 
 
-def host_facts(cores: int, environ: Mapping[str, str]) -> HostFacts:
-    """The facts of builds in this run, each of which may use so many processors."""
-    from fromager.derivations import facts_of_host, find_bubblewrap
+def host_facts(cores: int, sandbox_of: Callable[[str], Sandbox]) -> HostFacts:
+    """The facts of builds in this run, each of which may use so many processors.
+
+    `sandbox_of` gives the sandbox of a level that they are done in.
+    """
+    from fromager.derivations import Bubblewrap, facts_of_host
 
     @cache
     def at(level: str) -> tuple[tuple[str, str], ...]:
         programs = {"fromager": version("fromager")}
         if level == "full":
-            found = find_bubblewrap(environ.get("PATH", ""))
-            programs["bubblewrap"] = ".".join(map(str, found.version))
+            sandbox = sandbox_of(level)
+            if isinstance(sandbox, Bubblewrap):
+                programs["bubblewrap"] = ".".join(map(str, sandbox.version))
         return facts_of_host(cores, programs)
 
     return at

@@ -110,7 +110,7 @@ class Means:
             sandbox.level,
             stop=self.stop,
             substitutes=Sharing(wiring).substituter(store),
-            host_facts=host_facts(wiring.cores, wiring.environ),
+            host_facts=host_facts(wiring.cores, lambda _: sandbox),
         )
         realiser = Realiser(
             self.client,

@@ -188,11 +188,13 @@ class Wiring:
             probe,
         )
 
+        sandbox_of = cache(self.sandbox_of)
+
         @cache
         def find_target(executable: str | None, level: str) -> Target:
             interpreter = probe(executable or self.python, store)
             base = self.base(store, interpreter, thorough=True)
-            return Target(interpreter, base, self.sandbox_of(level))
+            return Target(interpreter, base, sandbox_of(level))
 
         return RebuildMeans(
             store,
@@ -207,7 +209,7 @@ class Wiring:
             self.report,
             stop,
             time.time,
-            host_facts(self.cores, self.environ),
+            host_facts(self.cores, sandbox_of),
         )
 
     @cached_property
