@@ -4,8 +4,12 @@ import gc
 import os
 import sys
 import threading
+import time
 
 from fromager.cli.replay import place_of_answer, replay
+
+_GRACE = 2.0
+"""Seconds for which processes that were told to end are waited for."""
 
 
 def run() -> None:
@@ -20,6 +24,7 @@ def run() -> None:
     if threading.active_count() > 1:
         # Something was stopped while a thread waited for a server; Python would let
         # it wait to the end. Whatever it leaves in the store, the next command clears.
+        _let_children_end()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
@@ -39,3 +44,17 @@ def _run(place: str | None) -> int:
     code = main(recording=recording)
     recording.save(place, code, out.text, err.text)
     return code
+
+
+def _let_children_end() -> None:
+    """Let threads end the processes that they started, and were told to end.
+
+    A sandbox that has only just begun does not end with this process by itself.
+    """
+    end = time.monotonic() + _GRACE
+    while time.monotonic() < end:
+        try:
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+        except ChildProcessError:
+            return
+        time.sleep(0.005)
