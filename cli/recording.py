@@ -41,8 +41,9 @@ class Recording:
     still the same at its end.
     """
 
-    def __init__(self) -> None:
-        self._began = time.time_ns()
+    def __init__(self, began: int | None = None) -> None:
+        """`began` is when the command did, in nanoseconds since the epoch; else now."""
+        self._began = time.time_ns() if began is None else began
         self._states: dict[str, list[int] | None] = {}
         self._changing: set[str] = set()
         self.is_listening = True

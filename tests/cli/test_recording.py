@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-OLD = 1_000_000_000
+TICK = 10_000_000
+"""Nanoseconds within which the clock of a file system may stand still."""
 
 
 @pytest.fixture
@@ -30,8 +31,7 @@ def file(tmp_path: Path) -> Path:
 @pytest.fixture
 def recording(file: Path) -> Recording:
     """One that began after the file was last touched."""
-    made = Recording()
-    made._began = max(state(str(file)) or [0]) + 2 * 10_000_000
+    made = Recording(max(state(str(file)) or [0]) + 2 * TICK)
     made.offer()
     return made
 
@@ -94,9 +94,8 @@ def test_what_may_be_otherwise_the_next_time_is_not_kept(
 def test_what_was_changed_since_the_command_began_is_not_relied_on(
     file: Path, tmp_path: Path
 ) -> None:
-    recording = Recording()
+    recording = Recording(max(state(str(file)) or [0]))
     recording.offer()
-    recording._began = max(state(str(file)) or [0])
     recording.rests_on([str(file)])
 
     assert not is_kept(recording, tmp_path)
