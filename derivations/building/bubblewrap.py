@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ UID: Final = 1000
 GID: Final = 100
 
 _HEAD: Final = 4096
+_BEGINNING: Final = 5.0
+"""Seconds that bubblewrap may take to say that it has begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +195,12 @@ class _Report:
         return b'"exit-code"' in self._read()
 
     def kill(self, process: int) -> None:
-        """End process 1 inside, and so all others; bubblewrap then ends by itself."""
+        """End process 1 inside, and so all others; bubblewrap then ends by itself.
+
+        A bubblewrap that is killed before it has told who process 1 is may leave that
+        one behind, which waits for its leave to begin and never gets it.
+        """
+        self._await()
         found = re.search(rb'"child-pid": (\d+)', self._read())
         with suppress(ProcessLookupError):
             if found is None:
@@ -201,6 +209,13 @@ class _Report:
             # Its parent is bubblewrap: the id is not used anew before that has ended,
             # and that is not waited for yet.
             os.kill(int(found.group(1)), signal.SIGKILL)
+
+    def _await(self) -> None:
+        """Wait for a first report, or for the end of all that could give one."""
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLIN)
+        if not self._text:
+            poll.poll(_BEGINNING * 1000)
 
     def _read(self) -> bytes:
         with suppress(BlockingIOError):

@@ -125,6 +125,21 @@ def test_a_stop_that_was_set_before_runs_nothing_to_its_end(
     assert ending.stopped
 
 
+def test_a_stop_while_bubblewrap_begins_leaves_no_process_behind(
+    workbench: Workbench,
+) -> None:
+    mark = f"begun-{os.getpid()}-{time.monotonic_ns()}"
+
+    for step in range(120):
+        stop = StopSignal()
+        alarm = threading.Timer(step / 12_000, stop.set)
+        alarm.start()
+        workbench.run("sleep", "1000", stop=stop, variables={"MARK": mark})
+        alarm.join()
+
+    assert [line for line in _command_lines() if mark.encode() in line] == []
+
+
 @pytest.mark.parametrize("end", ["exit 0", "exit 3", "kill -9 $$", "sleep 1000"])
 def test_processes_that_a_build_left_behind_are_gone_when_it_ends(
     workbench: Workbench, end: str
