@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
-from stat import S_ISREG
+from stat import S_ISLNK, S_ISREG
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from fromager.store.digest import Digest
@@ -76,7 +76,8 @@ def take_file(
     """
     named = os.fsencode(source)
     with reading(named):
-        path = os.path.realpath(named, strict=True)
+        is_link = S_ISLNK(os.lstat(named).st_mode)
+        path = os.path.realpath(named, strict=True) if is_link else named
         if not S_ISREG(os.stat(path).st_mode):
             raise irregular(named)
     intake = Intake(

@@ -61,14 +61,15 @@ class Keeping(Claims):
         new = self._lease.unknown(wanted)
         if new and self._writable:
             try:
-                with shared(self._layout.locks / "collect"):
-                    self._lease.note(path for path in new if self.info(path))
+                with shared(self._layout.locks / "collect", self._effect):
+                    found = [path for path in new if self.info(path)]
+                    self._lease.note(found)
             except OSError as error:
                 raise storage_error(self._layout.root, error) from error
-        elif new:
-            # Another user's: whoever collects there cannot be told.
-            return frozenset(path for path in wanted if self.info(path))
-        return self._lease.noted.intersection(wanted)
+        else:
+            # If there are any it is another user's: who collects there cannot be told.
+            found = [path for path in new if self.info(path)]
+        return frozenset(wanted).difference(new).union(found)
 
     def link_root(self, link: Path, target: Path) -> None:
         """Make or replace a user's link to an object or into it; see `link_root`.

@@ -84,62 +84,62 @@ class StoreLayout:
         """The folder of everything that is no object."""
         return self.root / PRIVATE
 
-    @property
+    @cached_property
     def version(self) -> Path:
         """The file that makes a folder a store; written last when one is made."""
         return self.private / "version"
 
-    @property
+    @cached_property
     def database(self) -> Path:
         """The SQLite file."""
         return self.private / "db.sqlite"
 
-    @property
+    @cached_property
     def staging(self) -> Path:
         """Parent of the folders of transactions."""
         return self.private / "staging"
 
-    @property
+    @cached_property
     def scratch(self) -> Path:
         """Parent of the folders of builds."""
         return self.private / "scratch"
 
-    @property
+    @cached_property
     def leases(self) -> Path:
         """Parent of the files that living processes keep locked."""
         return self.private / "leases"
 
-    @property
+    @cached_property
     def failed(self) -> Path:
         """Parent of the build folders that were kept."""
         return self.private / "failed"
 
-    @property
+    @cached_property
     def locks(self) -> Path:
         """Parent of the locks of keys, and home of the writer's lock."""
         return self.private / "locks"
 
-    @property
+    @cached_property
     def links(self) -> Path:
         """Parent of the files that list users' links."""
         return self.private / "roots" / "links"
 
-    @property
+    @cached_property
     def generations(self) -> Path:
         """Parent of the folders of named roots."""
         return self.private / "roots" / "generations"
 
-    @property
+    @cached_property
     def leftovers(self) -> Path:
         """The mark that somewhere in the store lies what a dead process left."""
         return self.private / "leftovers"
 
-    @property
+    @cached_property
     def collecting(self) -> Path:
         """The mark that collecting garbage has begun, and has not ended."""
         return self.private / "collecting"
 
-    @property
+    @cached_property
     def reserve(self) -> Path:
         """A file that is given up when garbage is collected, to have some space."""
         return self.private / "reserve"

@@ -342,6 +342,9 @@ class LocalStore(Keeping):
         return (self._layout,)
 
     def _relied_on(self, path: StorePath) -> ObjectInfo | None:
+        # Nobody has to be kept from collecting what is not there.
+        if self._database.info(path) is None:
+            return None
         self.rely_on([path])
         return self._database.info(path)
 

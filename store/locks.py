@@ -115,9 +115,13 @@ def exclusive(path: Path, effect: Callable[[str], None] = no_effect) -> Iterator
 
 
 @contextmanager
-def shared(path: Path) -> Iterator[None]:
+def shared(path: Path, effect: Callable[[str], None] = no_effect) -> Iterator[None]:
     """Hold the lock at a path together with others; the file stays."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        effect("make lock")
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         yield

@@ -147,29 +147,28 @@ class Publication:
 
     def _place(self, batch: Batch, registry: Registry) -> None:
         self._put_back(batch.staging)
-        new = [
-            path
-            for path, staged in batch.objects.items()
-            if staged.place is not None and not registry.has(path)
-        ]
-        for file in self._fill_pool(batch):
-            for path in new:
-                self._pin(self._layout.blob(file), file, path.hash, batch.staging)
+        rows = registry.rows(batch.objects)
+        others = self._fill_pool(batch)
+        for path, staged_object in batch.objects.items() if others else ():
+            if staged_object.place is not None and not rows.get(path):
+                for file in others:
+                    self._pin(self._layout.blob(file), file, path.hash, batch.staging)
         for path, staged_object in batch.objects.items():
             target = self._layout.object(path)
-            valid = path in self._placed or registry.has(path)
+            valid = path in self._placed or rows.get(path, False)
             there = os.path.lexists(target)
             # Unless another process was quicker.
             if staged_object.place is not None and not (valid and there):
                 self._show(staged_object.place, target, replaces=there)
-            self._describe(path, staged_object, batch.staging, registry, valid=valid)
+            known = registry.references(path) if path in rows else frozenset()
+            self._describe(path, staged_object, batch.staging, known, valid=valid)
         for realisation, staged_record in batch.realisations:
             claim = self._layout.realisation(realisation.key, realisation.record_digest)
             self._make_folder(os.fsencode(claim.parent))
             # One who died may have made them, and not have come to the sync.
             self._touched.update(os.fsencode(each) for each in claim.parents[1:3])
-            known = claim.exists()
-            self._rename(staged_record, os.fsencode(claim), keep=known)
+            there = claim.exists()
+            self._rename(staged_record, os.fsencode(claim), keep=there)
 
     def _fill_pool(self, batch: Batch) -> list[File]:
         """Let the pool have what was staged; the files that it has another one of."""
@@ -301,17 +300,17 @@ class Publication:
         path: StorePath,
         staged: StagedObject,
         staging: Staging,
-        registry: Registry,
+        known: frozenset[StorePath],
         *,
         valid: bool,
     ) -> None:
         """Put an object's record to its place, with all that others said it needs.
 
-        The database will hold the references of all who published the object; the
-        record must not know less.
+        The database, which knows of some, will hold the references of all who published
+        the object; the record must not know less.
         """
         own = frozenset(staged.info.references)
-        known = registry.references(path) | self._placed.get(path, frozenset())
+        known |= self._placed.get(path, frozenset())
         self._placed[path] = own | known
         if valid and own <= known:
             return

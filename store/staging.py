@@ -232,15 +232,21 @@ class Staging:
         """Stage a record; the path at which it lies."""
         path = self.place()
         self.effect("write record")
-        with open(path, "wb") as stream:
-            stream.write(content)
-        os.chmod(path, 0o444)
+        # There may be as many as files: a stream of Python's takes its time.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            write_all(descriptor, content)
+            os.fchmod(descriptor, 0o444)
+        finally:
+            os.close(descriptor)
         return path
 
     def _count_on_pool(self) -> None:
         if self._pool_lock is None:
             self._pool_lock = ExitStack()
-            self._pool_lock.enter_context(shared(self.layout.locks / "pool"))
+            self._pool_lock.enter_context(
+                shared(self.layout.locks / "pool", self.effect)
+            )
             with suppress(FileNotFoundError):
                 self._pool_folders.update(os.listdir(self.layout.pool))
 

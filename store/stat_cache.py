@@ -11,6 +11,8 @@ is read again where that does not hold:
 * the clock shows less than when the file was read;
 * its file system is not known to keep change times.
 
+Small files that are added by themselves are just read again.
+
 Nothing here is needed: what is missing, torn or of another version is made anew.
 """
 
@@ -22,7 +24,7 @@ from functools import cached_property
 from pathlib import Path
 from stat import S_ISREG, S_IXUSR
 from struct import Struct
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from blake3 import blake3
 
@@ -40,13 +42,16 @@ from fromager.store.file_status import (
 from fromager.store.tree import Directory, File, decode, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from fromager.store.file_status import Survey
     from fromager.store.staging import Staging
 
 KEPT: Final = 100
 """Folders and files that are remembered; one of 20,000 files takes 2 MB."""
+
+WORTH: Final = 1 << 18
+"""A file of fewer bytes is read about as fast as what is remembered of it would be."""
 
 _MAGIC: Final = b"fromager stat cache 1\n"
 _LENGTH: Final = Struct("<I")
@@ -177,40 +182,51 @@ def load_memory(content: bytes) -> Memory | None:
 class StatCache:
     """The memories of one store, each in a file named after what it is of."""
 
-    def __init__(self, folder: Path, now: int) -> None:
-        """`now` is the time, in nanoseconds since the epoch."""
-        self._folder, self._now = folder, now
+    def __init__(self, folder: Path, clock: Callable[[], float]) -> None:
+        self._folder, self._clock = folder, clock
+        self._boot = _read(_BOOT)
 
     def recollect(self, source: Path, kind: str) -> Recollection:
         """What is known of a folder or file, as a `tree` or as a `blob`."""
+        now = int(self._clock() * 1e9)
         top = os.path.realpath(os.fsencode(source))
         name = blake3(top, derive_key_context=f"fromager stat cache {kind}")
         place = self._folder / name.hexdigest(length=16)
-        boot = _read(_BOOT)
         try:
-            memory = load_memory(place.read_bytes()) if boot else None
+            memory = load_memory(place.read_bytes()) if self._boot else None
         except OSError:
             memory = None
-        if memory and (memory.boot != boot or memory.began > self._now):
+        if memory and (memory.boot != self._boot or memory.began > now):
             memory = None
         seen = survey(top) if memory else {}
-        return Recollection(place, top, memory, seen, self._now, boot)
+        return Recollection(place, top, memory, seen, now)
+
+    def keep(self, lessons: Sequence[Lesson], staging: Staging) -> None:
+        """Remember what was learnt, the last of it where it is too much.
+
+        That it cannot be written is no error.
+        """
+        if not (lessons and self._boot):
+            return
+        trusted = _Trusted()
+        try:
+            for recollection, node in lessons[-KEPT:]:
+                memory = recollection.memory_of(node, self._boot)
+                if memory is not None and trusted.keeps_ctime(recollection.top):
+                    staging.put_aside(dump_memory(memory), recollection.place)
+            _prune(self._folder, staging)
+        except OSError:
+            return
 
 
 class Recollection:
     """What is known of one folder or file that is added, and what is learnt of it."""
 
     def __init__(
-        self,
-        place: Path,
-        top: bytes,
-        memory: Memory | None,
-        seen: Survey,
-        began: int,
-        boot: bytes,
+        self, place: Path, top: bytes, memory: Memory | None, seen: Survey, began: int
     ) -> None:
-        self._place, self._top, self._memory, self._seen = place, top, memory, seen
-        self._began, self._boot = began, boot
+        self.place, self.top = place, top
+        self._memory, self._seen, self._began = memory, seen, began
         self._statuses: dict[str, bytes] = {}
 
     @cached_property
@@ -230,21 +246,20 @@ class Recollection:
         """The packed status that a file or link had before it was read."""
         self._statuses[path] = status
 
-    def keep(self, node: File | Directory, staging: Staging) -> None:
-        """Remember what was learnt; that it cannot be written is no error."""
+    def memory_of(self, node: File | Directory, boot: bytes) -> Memory | None:
+        """What is to be remembered of what was read; None if nothing can be."""
         folders = learn(node, self._statuses, self._began)
-        if folders is None or not self._boot or not _keeps_ctime(self._top):
-            return
-        memory = Memory(node.digest, self._began, self._boot, folders)
-        try:
-            staging.put_aside(dump_memory(memory), self._place)
-            _prune(self._place.parent, staging)
-        except OSError:
-            return
+        if folders is None:
+            return None
+        return Memory(node.digest, self._began, boot, folders)
 
     @cached_property
     def _files(self) -> dict[str, tuple[File, bytes]]:
         return dict(self._memory.files(self._seen)) if self._memory else {}
+
+
+Lesson: TypeAlias = "tuple[Recollection, File | Directory]"
+"""What was known of a folder or file that was added, and what it turned out to hold."""
 
 
 def _files(learnt: Learnt) -> Iterator[tuple[bytes, bytes, File]]:
@@ -274,9 +289,18 @@ def _read(place: Path) -> bytes:
         return b""
 
 
-def _keeps_ctime(top: bytes) -> bool:
-    """Whether the file system at a real path is one whose change times can be trusted."""
-    from fromager.store.mounts import mount_of, parse_mounts, read_mounts
+class _Trusted:
+    """Tells of which file systems the change times can be trusted."""
 
-    mount = mount_of(Path(os.fsdecode(top)), parse_mounts(read_mounts()))
-    return mount is not None and mount.kind in _KEEP_CTIME
+    def __init__(self) -> None:
+        self._known: dict[int, bool] = {}
+
+    def keeps_ctime(self, top: bytes) -> bool:
+        """Whether the file system at a real path is such a one."""
+        from fromager.store.mounts import mount_of, parse_mounts, read_mounts
+
+        device = os.stat(top).st_dev
+        if device not in self._known:
+            mount = mount_of(Path(os.fsdecode(top)), parse_mounts(read_mounts()))
+            self._known[device] = mount is not None and mount.kind in _KEEP_CTIME
+        return self._known[device]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fromager.store.publish import Publisher
     from fromager.store.realisation import Realisation
     from fromager.store.staging import Staging
-    from fromager.store.stat_cache import Recollection
+    from fromager.store.stat_cache import Lesson, Recollection, StatCache
 
 _CHUNK: Final = 1 << 20
 
@@ -48,7 +48,8 @@ class LocalTransaction:
         self._beneath = staging.beneath.info
         self._contents: dict[StorePath, File | Directory] = {}
         self._batch = Batch(staging, processes=processes)
-        self._lessons: list[tuple[Recollection, File | Directory]] = []
+        self._memories: StatCache | None = None
+        self._lessons: list[Lesson] = []
         self._processes = processes
         self._ended = False
 
@@ -192,9 +193,8 @@ class LocalTransaction:
                 self._publisher.publish(self._batch)
                 for path, content in self._contents.items():
                     self._published(path, content)
-            if error is None:
-                for recollection, node in self._lessons:
-                    recollection.keep(node, self._staging)
+            if error is None and self._memories is not None:
+                self._memories.keep(self._lessons, self._staging)
         finally:
             # What cannot be removed now is swept when this process has ended.
             with suppress(OSError):
@@ -240,11 +240,15 @@ class LocalTransaction:
     def _is_there(self, path: StorePath) -> bool:
         return os.path.lexists(self._staging.layout.object(path))
 
-    def _recollect(self, source: Path, kind: str) -> Recollection:
-        from fromager.store.stat_cache import StatCache
+    def _recollect(self, source: Path, kind: str) -> Recollection | None:
+        from fromager.store.stat_cache import WORTH, StatCache
 
-        folder = self._staging.layout.cache("stat")
-        return StatCache(folder, int(self._clock() * 1e9)).recollect(source, kind)
+        if kind == "blob" and _size(source) < WORTH:
+            return None
+        if self._memories is None:
+            folder = self._staging.layout.cache("stat")
+            self._memories = StatCache(folder, self._clock)
+        return self._memories.recollect(source, kind)
 
     def _unchanged(
         self,
@@ -282,6 +286,14 @@ class LocalTransaction:
         if self._ended:
             raise StoreError("this transaction has ended")
         return _Writing(self._staging.layout.root)
+
+
+def _size(source: Path) -> int:
+    """The bytes of a file; none of one that cannot be had, which reading will tell."""
+    try:
+        return source.stat().st_size
+    except OSError:
+        return 0
 
 
 class _Writing:

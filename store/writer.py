@@ -145,6 +145,19 @@ class Registry:
         query = "SELECT 1 FROM sound WHERE path = ?"
         return self._connection.execute(query, (str(path),)).fetchone() is not None
 
+    def rows(self, paths: Iterable[StorePath]) -> dict[StorePath, bool]:
+        """Those of these objects that have a row, and whether they are valid."""
+        found: dict[str, bool] = {}
+        for part in batches([str(path) for path in paths]):
+            found.update(
+                self._connection.execute(
+                    "SELECT path, id NOT IN (SELECT object FROM damaged) FROM objects"
+                    f" WHERE path IN ({marks(part)})",
+                    part,
+                )
+            )
+        return {StorePath.parse(path): bool(valid) for path, valid in found.items()}
+
     def query(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
         """What a query finds."""
         return self._connection.execute(statement, values).fetchall()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -32,12 +33,14 @@ def add(
     """Add files and folders, all or none of them, and print their store paths.
 
     A file becomes a blob, a folder a tree. A link stands for what it leads to, but links
-    inside of a folder are kept. What is unchanged since it was added is not read again.
+    inside of a folder are kept. What is unchanged since it was added is not read again,
+    but for files of less than 256 kB that are added by themselves.
     """
     if name is not None and len(paths) > 1:
         raise click.UsageError("--name can be given for one PATH only.")
     wiring = wire(flags)
-    sources = [_source(wiring.folder / path, wiring.stores.own_root) for path in paths]
+    own = os.path.realpath(wiring.stores.own_root)
+    sources = [_source(wiring.folder / path, own) for path in paths]
     named = [(each, _name(each, name)) for each in sources]
     with wiring.open_store(create=True) as store:
         with store.transaction(usable_cores()) as transaction:
@@ -52,14 +55,13 @@ def add(
     return ExitCode.DONE
 
 
-def _source(path: Path, store: Path) -> Path:
+def _source(path: Path, store: str) -> Path:
     """The path, if something is there that can be added."""
     try:
-        place = path.resolve(strict=True)
-    except (OSError, RuntimeError) as error:  # the latter for a loop of links
-        reason = getattr(error, "strerror", None) or "it leads nowhere"
-        raise _refused(path, reason) from error
-    if store.resolve().is_relative_to(place):
+        place = os.path.realpath(path, strict=True)
+    except OSError as error:
+        raise _refused(path, error.strerror or "it leads nowhere") from error
+    if f"{store}/".startswith(f"{place.rstrip('/')}/"):
         hint = "Add what is beside the store, or use a store elsewhere with --store"
         raise _refused(path, "the store itself lies in it", hint)
     return path

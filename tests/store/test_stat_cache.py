@@ -14,6 +14,7 @@ from fromager.store import Digest, LocalStore, blob_digest, open_store
 from fromager.store.file_status import Folder
 from fromager.store.stat_cache import (
     KEPT,
+    WORTH,
     Learnt,
     Memory,
     dump_memory,
@@ -129,18 +130,39 @@ def test_a_folder_that_is_unchanged_is_not_read_again(tmp_path: Path) -> None:
 def test_a_file_that_is_unchanged_is_not_read_again(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     source = tmp_path / "in" / "file"
-    source.write_bytes(b"content")
+    source.write_bytes(bytes(WORTH))
+    another = b"1".rjust(WORTH, b"\0")
     with store_at(tmp_path) as store:
         first = add(store, source)
 
         with opened(tmp_path / "in") as names:
             again = add(store, source)
-        rewrite(source, b"another")
+        rewrite(source, another)
         changed = add(store, source)
 
     assert again == first
     assert names == []
-    assert changed.digest == blob_digest(b"another")
+    assert changed.digest == blob_digest(another)
+
+
+def test_a_small_file_is_read_again_and_nothing_is_written(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    source = tmp_path / "in" / "file"
+    source.write_bytes(bytes(WORTH - 1))
+    effects: list[str] = []
+    with open_store(
+        tmp_path / "store", clock=lambda: FUTURE, effect=effects.append
+    ) as store:
+        first = add(store, source)
+        effects.clear()
+
+        with opened(tmp_path / "in") as names:
+            again = add(store, source)
+
+        assert again == first
+        assert names == ["file"]
+        assert effects == []
+        assert not (store.root / ".fromager/cache/stat").exists()
 
 
 def test_another_process_knows_what_one_learnt(tmp_path: Path) -> None:
@@ -313,6 +335,26 @@ def test_what_was_learnt_longest_ago_is_forgotten(tmp_path: Path) -> None:
         kept = list((store.root / ".fromager/cache/stat").iterdir())
         with opened(tmp_path / f"in{KEPT + 2}") as names:
             add(store, tmp_path / f"in{KEPT + 2}")
+
+    assert len(kept) == KEPT
+    assert names == []
+
+
+def test_of_many_that_are_added_at_once_the_last_are_remembered(
+    tmp_path: Path,
+) -> None:
+    folders = [
+        write_sketch(tmp_path / f"in{number}", {"a": b"%d" % number})
+        for number in range(KEPT + 3)
+    ]
+    with store_at(tmp_path) as store:
+        with store.transaction() as transaction:
+            for folder in folders:
+                add_to(transaction, folder)
+
+        kept = list((store.root / ".fromager/cache/stat").iterdir())
+        with opened(folders[-1]) as names:
+            add(store, folders[-1])
 
     assert len(kept) == KEPT
     assert names == []
