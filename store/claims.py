@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fromager.store.database import newest_first, prefix_range
 from fromager.store.digest import ALGORITHM
@@ -15,13 +15,18 @@ if TYPE_CHECKING:
     from fromager.store.path import StorePath
     from fromager.store.realisation import Realisation
 
+# Not `output IN (…)`: SQLite would read the paths of all objects for each key.
+_FOUND: Final = (
+    "key = ? AND EXISTS (SELECT 1 FROM sound WHERE path = realisations.output)"
+)
+
 
 class Claims(Listing):
     """The part of a store that answers who made what; what checks found comes last."""
 
     def realisations(self, key: Digest) -> tuple[Realisation, ...]:
         """All claims for a key, newest first, whose outputs are valid here."""
-        found = self._claims("key = ? AND output IN (SELECT path FROM sound)", str(key))
+        found = self._claims(_FOUND, str(key))
         return tuple(claim for claim in found if self._is_there(claim.output))
 
     def history(self, kind: str, subject: str) -> tuple[Realisation, ...]:

@@ -238,9 +238,10 @@ class _Followed:
 
     def __init__(self, layout: StoreLayout) -> None:
         self._layout, self._connected = layout, connect(layout)
+        self._path = layout.database
 
     def rows(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
-        if not self._connected.holds(self._layout.database):
+        if not self._connected.holds(self._path):
             self._connected.connection.close()
             self._connected = connect(self._layout)
         return self._connected.connection.execute(query, values).fetchall()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -162,6 +164,41 @@ def test_a_claim_whose_output_is_gone_is_history_only(store: LocalStore) -> None
 
     assert store.realisations(blob_digest(b"k")) == ()
     assert len(store.history("wheel", "a==1")) == 1
+
+
+def test_what_is_asked_of_one_object_does_not_grow_with_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    connect = sqlite3.connect
+
+    def followed(*arguments: Any, **more: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*arguments, **more)
+        connection.set_trace_callback(asked.append)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", followed)
+    with open_store(tmp_path / "store") as store:
+        out = blob(store, b"1", "out")
+        with store.transaction() as transaction:
+            transaction.register(claim(out))
+        asked.clear()
+
+        assert len(store.realisations(blob_digest(b"k"))) == 1
+        assert store.rely_on([out.path])
+        assert store.info(out.path) is not None
+        assert store.recall("a", "key") is None
+        database = store.root / ".fromager" / "db.sqlite"
+        with closing(connect(database)) as connection:
+            steps = [
+                (query, row[-1])
+                for query in asked
+                if query.lstrip().startswith("SELECT")
+                for row in connection.execute(f"EXPLAIN QUERY PLAN {query}")
+            ]
+
+    assert len({query for query, _ in steps}) >= 3
+    assert [step for step in steps if step[1].startswith("SCAN")] == []
 
 
 def test_the_same_claim_is_kept_once(store: LocalStore) -> None:
