@@ -123,8 +123,8 @@ class Beginnings:
         )
 
     async def _arrange(self, work: Work, rust: RustUse | None) -> Arrangement:
-        arrangement = await self.steps.in_thread(
-            lambda: arrange(
+        def make() -> Arrangement:
+            return arrange(
                 work.name,
                 work.release.version,
                 int(work.source.realisation.fact("epoch") or 0),
@@ -135,7 +135,10 @@ class Beginnings:
                 work.release.variables,
                 rust,
             )
-        )
+
+        # Only what is looked for on the machine takes long enough to be worth a thread.
+        looks = work.effects.system or work.effects.openings or rust is not None
+        arrangement = await self.steps.in_thread(make) if looks else make()
         if work.effects.override is None or arrangement.use is None:
             return arrangement
         code = await OverriddenSteps(self.steps).code(work.effects.override)

@@ -29,7 +29,7 @@ from fromager.derivations.realising.events import Noted
 from fromager.derivations.realising.request import Collect, Realised, RealisedWheel
 from fromager.derivations.realising.settling import root_causes
 from fromager.derivations.realising.steps import Made
-from fromager.derivations.realising.wheel_file import metadata_file
+from fromager.derivations.realising.wheel_file import metadata_of
 from fromager.derivations.resolution.outcome import Resolved
 from fromager.store import Directory, File, from_paths
 
@@ -189,7 +189,8 @@ def _facts(wheel: Path) -> WheelFacts:
             for member in archive.infolist()
             if not member.is_dir()
         }
-    return WheelFacts(sha256, wheel.stat().st_size, metadata_file(wheel), files)
+        metadata = metadata_of(archive)
+    return WheelFacts(sha256, wheel.stat().st_size, metadata, files)
 
 
 def _plan(

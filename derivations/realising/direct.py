@@ -23,6 +23,7 @@ from fromager.derivations.errors import (
     SourceError,
     Stopped,
 )
+from fromager.derivations.realising.customised import within
 from fromager.derivations.realising.located import (
     UNKNOWN,
     Gathered,
@@ -34,7 +35,6 @@ from fromager.derivations.realising.located import (
 )
 from fromager.derivations.realising.preparation import Preparation
 from fromager.derivations.realising.settling import static_needs
-from fromager.derivations.realising.sources import within
 from fromager.derivations.resolution.candidate import (
     Metadata,
     ProjectReleases,

@@ -39,9 +39,13 @@ class Environments:
         self._script = compiler_digest()
         self._base_files = base_files(self.target.interpreter)
         self._base = base_tree(self._base_files)
+        self._layouts: dict[tuple[str, str, StorePath], Step] = {}
 
     async def layout(self, subject: str, wheel: Step, filename: str) -> Step:
         """A wheel unpacked as it would be installed, with bytecode."""
+        made = (subject, filename, wheel.output)
+        if made in self._layouts:
+            return self._layouts[made]
         interpreter = self.target.interpreter
         derivation = instantiate.layout(
             subject,
@@ -62,9 +66,10 @@ class Environments:
                 name = instantiate.object_name(f"{subject}-layout")
                 return Made(transaction.add_directory(root, name, consume=True))
 
-        return await self.steps.step(
+        self._layouts[made] = await self.steps.step(
             derivation, (wheel,), make, urgency=lambda: LAYOUT_URGENCY
         )
+        return self._layouts[made]
 
     async def environment(self, layouts: Mapping[str, Step]) -> Step:
         """The layouts, by `name==version`, merged into one installation."""

@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from fromager.derivations.realising.sources import Sources
     from fromager.derivations.realising.target import BuildPolicy, Target
     from fromager.derivations.resolution.candidate import Release
-    from fromager.store import StorePath
 
 T = TypeVar("T")
 MOST_ROUNDS: Final = 4
@@ -186,7 +185,8 @@ class Packages:
             wheel = self.steps.resolve(self._asking.wheel(attempt), attempt.inputs)
             built = self.steps.known(wheel.key)
             if built is not None:
-                return await self._metadata_of(built.output)
+                path, _ = wheel_file(self.steps.store, built.output)
+                return Metadata.parse(wheel_metadata(path))
             content = await self._described(attempt, accepted, builds=False)
             return Metadata.parse(content.decode("utf-8", "surrogateescape"))
 
@@ -286,8 +286,9 @@ class Packages:
                 work.name, work.release, source, environment.versions, work.content
             )
             attempt = Attempt(subject, source, environment, arrangement, asked)
-            asked = (*asked, self._question(attempt).key)
-            answer = await self._remembered_answer(attempt)
+            question = self._question(attempt)
+            asked = (*asked, question.key)
+            answer = await self._remembered_answer(question, attempt)
             if answer is None or self.rooms.has(environment, answer, subject):
                 try:
                     return await do(attempt, (*required, *(answer or ())))
@@ -309,11 +310,12 @@ class Packages:
         file = await self.sources.archive(release)
         self.plans[subject] = Plan(name, release, file.derivation)
         step = await self.prebuilt.wheel(name, version, release, file)
-        return await self._finished(name, version, step)
+        return self._finished(name, version, step)
 
-    async def _remembered_answer(self, attempt: Attempt) -> tuple[str, ...] | None:
+    async def _remembered_answer(
+        self, question: ResolvedDerivation, attempt: Attempt
+    ) -> tuple[str, ...] | None:
         """What the backend answered before in this environment, if it was asked."""
-        question = self._question(attempt)
         found = await self.steps.obtained(question, attempt.inputs)
         if found is None:
             return None
@@ -324,19 +326,20 @@ class Packages:
 
     async def _asked(self, attempt: Attempt, accepted: tuple[str, ...]) -> None:
         """Nothing, if the backend asks for nothing but what is `accepted`."""
-        if await self._remembered_answer(attempt) is not None:
+        question = self._question(attempt)
+        if await self._remembered_answer(question, attempt) is not None:
             return
         run = RequiresRun(
             attempt.subject,
             attempt.source,
             attempt.environment.step,
             accepted,
-            self._question(attempt),
+            question,
             attempt.arrangement,
             attempt.asked,
         )
         await self._run(self._asking.requires(attempt), attempt, run)
-        answer = await self._remembered_answer(attempt) or ()
+        answer = await self._remembered_answer(question, attempt) or ()
         if not self.rooms.has(attempt.environment, answer, attempt.subject):
             raise Postponed(answer)
 
@@ -355,9 +358,8 @@ class Packages:
             name,
             version,
         )
-        return await self._finished(
-            name, version, await self._run(self._asking.wheel(attempt), attempt, build)
-        )
+        step = await self._run(self._asking.wheel(attempt), attempt, build)
+        return self._finished(name, version, step)
 
     async def _described(
         self, attempt: Attempt, accepted: tuple[str, ...], *, builds: bool
@@ -387,12 +389,7 @@ class Packages:
             exclusive=attempt.arrangement.effects.exclusive,
         )
 
-    async def _finished(self, name: str, version: Version, step: Step) -> BuiltWheel:
-        _, filename = wheel_file(self.steps.store, step.output)
-        metadata = await self._metadata_of(step.output)
+    def _finished(self, name: str, version: Version, step: Step) -> BuiltWheel:
+        path, filename = wheel_file(self.steps.store, step.output)
+        metadata = Metadata.parse(wheel_metadata(path))
         return BuiltWheel(name, version, step, filename, metadata)
-
-    async def _metadata_of(self, output: StorePath) -> Metadata:
-        path, _ = wheel_file(self.steps.store, output)
-        content = await self.steps.in_thread(lambda: wheel_metadata(path))
-        return Metadata.parse(content)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fromager.derivations.customisation.effects import NO_EFFECTS
 from fromager.derivations.derivation import decode
 from fromager.derivations.errors import SourceError
 from fromager.derivations.realising import instantiate
+from fromager.derivations.realising.customised import with_submodules, within
 from fromager.derivations.realising.downloads import downloaded_from
 from fromager.derivations.realising.events import Noted
 from fromager.derivations.realising.outside import DOWNLOAD
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from fromager.derivations.realising.outside import OutsideWork
     from fromager.derivations.realising.overriding import Workshop
     from fromager.derivations.resolution.candidate import Release
-    from fromager.derivations.sources.direct import DirectSource, GitSource
+    from fromager.derivations.sources.direct import GitSource
     from fromager.derivations.sources.members import Limits
     from fromager.derivations.sources.project import StaticMetadata
     from fromager.store import Digest, ObjectInfo, Transaction
@@ -83,6 +84,7 @@ class Sources:
     def __post_init__(self) -> None:
         self._fetches: dict[str, asyncio.Task[_Prepared]] = {}
         self._first: dict[str, Version] = {}
+        self._trees: dict[tuple[str, Version, Release], Step] = {}
 
     def effects(self, name: str, version: Version, release: Release) -> Effects:
         """What is done otherwise for a release, and where its project lies."""
@@ -116,6 +118,12 @@ class Sources:
         """
         if self.outside is not None:
             self.outside.check(name)
+        asked = (name, version, release)
+        if asked not in self._trees:
+            self._trees[asked] = await self._tree(name, version, release)
+        return self._trees[asked]
+
+    async def _tree(self, name: str, version: Version, release: Release) -> Step:
         effects = self.effects(name, version, release)
         if release.source is None:
             release = downloaded_from(release, name, effects)
@@ -370,30 +378,6 @@ class Sources:
             )
             output = transaction.add_directory(unpacked.root, called, consume=True)
         return output, unpacked.newest
-
-
-def within(effects: Effects, source: DirectSource | None) -> Effects:
-    """The effects for a project that lies in a folder of its source."""
-    if source is None or isinstance(source, FolderSource) or not source.subdirectory:
-        return effects
-    parts = (source.subdirectory, effects.build_dir)
-    return replace(effects, build_dir="/".join(part for part in parts if part))
-
-
-def with_submodules(
-    source: GitSource | FolderSource, effects: Effects
-) -> GitSource | FolderSource:
-    """The source with the submodules that settings name, if they do.
-
-    Those that a requirement names itself count more.
-    """
-    if (
-        isinstance(source, FolderSource)
-        or not effects.changes_submodules
-        or source.submodules is not None
-    ):
-        return source
-    return replace(source, submodules=effects.submodules)
 
 
 def _object_name(subject: str) -> str:

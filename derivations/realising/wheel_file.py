@@ -9,6 +9,7 @@ from fromager.store import Directory
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from zipfile import ZipFile
 
     from fromager.store import LocalStore, StorePath
 
@@ -32,9 +33,14 @@ def metadata_file(wheel: Path) -> bytes:
     from zipfile import ZipFile
 
     with ZipFile(wheel) as archive:
-        name = next(
-            name
-            for name in archive.namelist()
-            if name.endswith(".dist-info/METADATA") and name.count("/") == 1
-        )
-        return archive.read(name)
+        return metadata_of(archive)
+
+
+def metadata_of(archive: ZipFile) -> bytes:
+    """The same of a wheel that is open."""
+    name = next(
+        name
+        for name in archive.namelist()
+        if name.endswith(".dist-info/METADATA") and name.count("/") == 1
+    )
+    return archive.read(name)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from packaging.markers import UndefinedComparison
 
 from fromager.derivations.errors import InputError
-from fromager.derivations.resolution.demand import demand_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,10 +21,7 @@ def roots_of(request: Request, environment: TargetEnvironment) -> list[Demand]:
     Raises:
         InputError: a direct URL, or a marker that cannot be evaluated.
     """
-    return [
-        demand_of(given.requirement, given.origin)
-        for given in _applicable(request.requirements, environment)
-    ]
+    return [given.demand for given in _applicable(request.requirements, environment)]
 
 
 def constraints_of(
@@ -43,15 +39,14 @@ def constraints_of(
                 f"{given.origin}: the constraint {given.requirement} has extras",
                 hint="Take the extras out; a constraint limits versions only",
             )
-        demand = demand_of(given.requirement, given.origin)
-        by_name.setdefault(demand.name, []).append(demand)
+        by_name.setdefault(given.demand.name, []).append(given.demand)
     return by_name
 
 
 def _applicable(
     given: Iterable[GivenRequirement], environment: TargetEnvironment
 ) -> Iterator[GivenRequirement]:
-    for one in sorted(given, key=lambda one: (str(one.requirement), one.origin)):
+    for one in sorted(given, key=lambda one: (one.text, one.origin)):
         requirement = one.requirement
         try:
             if not environment.applies(requirement.marker):

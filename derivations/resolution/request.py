@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from fromager.derivations.resolution.cutoff import NO_CUTOFFS
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from packaging.version import Version
 
     from fromager.derivations.resolution.cutoff import Cutoffs
+    from fromager.derivations.resolution.demand import Demand
 
 
 class Prereleases(Enum):
@@ -26,13 +28,26 @@ class Prereleases(Enum):
     """Always, on equal terms with final releases."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class GivenRequirement:
     """A requirement or a constraint, and where it comes from."""
 
     requirement: Requirement
     origin: str
     """As shown to people: `command line`, `requirements.txt:3`."""
+
+    @cached_property
+    def text(self) -> str:
+        """The requirement in the form of PEP 508."""
+        return str(self.requirement)
+
+    @cached_property
+    def demand(self) -> Demand:
+        """The same without its marker."""
+        # Who only asks what is known already needs none.
+        from fromager.derivations.resolution.demand import demand_of
+
+        return demand_of(self.requirement, self.origin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +75,8 @@ class Request:
         for each in (*preferences, self.preferences):
             for name, versions in each.items():
                 more = versions if isinstance(versions, tuple) else (versions,)
-                known = found.get(name, ())
-                found[name] = (*known, *(v for v in more if v not in known))
+                known = found.get(name)
+                if known is not None:
+                    more = (*known, *(v for v in more if v not in known))
+                found[name] = more
         return replace(self, preferences=found)

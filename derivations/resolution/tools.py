@@ -243,13 +243,13 @@ def _union(one: Request, other: Request) -> Request:
 def _more(
     given: Iterable[GivenRequirement], new: Iterable[GivenRequirement]
 ) -> tuple[GivenRequirement, ...]:
-    known = {str(each.requirement) for each in given}
-    return tuple(each for each in new if str(each.requirement) not in known)
+    known = {each.text for each in given}
+    return tuple(each for each in new if each.text not in known)
 
 
 def _key(request: Request) -> object:
     return (
-        frozenset(str(given.requirement) for given in request.requirements),
-        frozenset(str(given.requirement) for given in request.constraints),
+        frozenset(given.text for given in request.requirements),
+        frozenset(given.text for given in request.constraints),
         tuple(sorted((n, v) for n, v in request.preferences.items() if v)),
     )
