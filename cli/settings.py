@@ -258,16 +258,13 @@ def _project_file(folder: Path) -> list[Path]:
 
 
 def _from_file(path: Path) -> tuple[dict[str, Value], list[SettingsTables]]:
-    import tomllib
+    from fromager.derivations import load_toml
 
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is no UTF-8 text") from error
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: {error}") from error
+    table = load_toml(text, str(path))
     found = {}
     about: dict[str, object] = {
         name: table.pop(name) for name in TABLES if name in table

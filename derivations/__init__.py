@@ -45,6 +45,7 @@ _HOME = {
     "customisation.effects": "Effects",
     "customisation.lint": "lint",
     "customisation.overrides": "DEFAULTS Overrides SettingsTables",
+    "customisation.toml_document": "load_toml",
     "customisation.rules": "Assignment Circumstances plain_value",
     "derivation": "Derivation Kind ResolvedDerivation decode encode resolve_inputs",
     "errors": (

@@ -74,6 +74,7 @@ from fromager.derivations.customisation.overrides import (
 from fromager.derivations.customisation.rules import Assignment as Assignment
 from fromager.derivations.customisation.rules import Circumstances as Circumstances
 from fromager.derivations.customisation.rules import plain_value as plain_value
+from fromager.derivations.customisation.toml_document import load_toml as load_toml
 from fromager.derivations.derivation import Derivation as Derivation
 from fromager.derivations.derivation import Kind as Kind
 from fromager.derivations.derivation import ResolvedDerivation as ResolvedDerivation

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from fromager.derivations.customisation.document import Node, Origin, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 Place: TypeAlias = "tuple[str | int, ...]"
 
@@ -21,6 +21,9 @@ _TOKEN: Final = re.compile(
     r'"""|\'\'\'|"(?:\\.|[^"\\])*"|\'[^\']*\'|#.*|[\[\]{}]', re.MULTILINE
 )
 
+_SET_BEFORE: Final = re.compile(r"Cannot (?:overwrite|declare|mutate|redefine) ")
+_INLINE_TWICE: Final = re.compile(r"Duplicate inline table key ('.*?'|\".*?\") \(at")
+
 
 def parse_toml(text: str, file: str) -> Node:
     """The table that a TOML file is.
@@ -28,15 +31,21 @@ def parse_toml(text: str, file: str) -> Node:
     Raises:
         SettingsError: no TOML, a key that is there twice, or a date.
     """
+    return located(load_toml(text, file), text, file)
+
+
+def load_toml(text: str, file: str) -> dict[str, object]:
+    """What a TOML file says, without the lines of its keys.
+
+    Raises:
+        SettingsError: no TOML, or a key that is there twice.
+    """
     try:
-        table = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(
-            Origin(file, _error_line(str(error), text)), str(error)
-        ) from error
+        raise _error(str(error), text, file) from error
     except RecursionError as error:
         raise SettingsError(Origin(file, 1), "it is nested too deeply") from error
-    return located(table, text, file)
 
 
 def located(table: Mapping[str, object], text: str, file: str) -> Node:
@@ -44,10 +53,35 @@ def located(table: Mapping[str, object], text: str, file: str) -> Node:
     return _node(table, (), _lines(text), file)
 
 
-def _error_line(message: str, text: str) -> int:
+def _error(message: str, text: str, file: str) -> SettingsError:
+    """A parser's error; a key that it cannot set is named, with where it was set."""
     found = re.search(r"at line (\d+)", message)
     # Else it is "at end of document".
-    return int(found[1]) if found else max(1, len(text.splitlines()))
+    line = int(found[1]) if found else max(1, len(text.splitlines()))
+    if _INLINE_TWICE.match(message) is None and _SET_BEFORE.match(message) is None:
+        return SettingsError(Origin(file, line), message)
+    # What is told is where the value ends.
+    statements = [each for each in _statements(text) if each[0] <= line]
+    number, place, _ = statements.pop()
+    if twice := _INLINE_TWICE.match(message):
+        reason = f"{twice[1]} is there twice in {_named(place)!r}"
+        return SettingsError(Origin(file, line), reason)
+    first: dict[Place, int] = {}
+    for where, known, _ in statements:
+        for end in range(1, len(known) + 1):
+            first.setdefault(known[:end], where)
+    ways = [place[:end] for end in range(len(place), 0, -1) if place[:end] in first]
+    if ways[:1] == [place]:
+        reason = f"{_named(place)!r} is there twice, first in line {first[place]}"
+    else:
+        reason = f"{_named(place)!r} cannot be set"
+        if ways:
+            reason += f": {_named(ways[0])!r} was, in line {first[ways[0]]}"
+    return SettingsError(Origin(file, number), reason)
+
+
+def _named(place: Place) -> str:
+    return ".".join(word for word in place if isinstance(word, str))
 
 
 def _node(value: object, place: Place, lines: Mapping[Place, int], file: str) -> Node:
@@ -80,6 +114,15 @@ def _line(place: Place, lines: Mapping[Place, int]) -> int:
 
 def _lines(text: str) -> dict[Place, int]:
     found: dict[Place, int] = {}
+    for number, place, words in _statements(text):
+        # A header is the line of its table alone, a key also of what it is in.
+        for end in range(len(place) - max(0, words - 1), len(place) + 1):
+            found.setdefault(place[:end], number)
+    return found
+
+
+def _statements(text: str) -> Iterator[tuple[int, Place, int]]:
+    """Headers and keys: their lines, what they name, and how many words a key has."""
     counts: dict[Place, int] = {}
     table: Place = ()
     depth, quote = 0, ""
@@ -87,15 +130,12 @@ def _lines(text: str) -> dict[Place, int]:
         if not depth and not quote:
             if header := _HEADER.match(line):
                 table = _table(_words(header[2]), header[1] == "[[", counts)
-                found.setdefault(table, number)
+                yield number, table, 0
                 continue
             if key := _KEY.match(line):
-                place: Place = table
-                for word in _words(key[1]):
-                    place = (*place, word)
-                    found.setdefault(place, number)
+                words = _words(key[1])
+                yield number, (*table, *words), len(words)
         depth, quote = _open_at_end(line, depth, quote)
-    return found
 
 
 def _table(words: list[str], is_array: bool, counts: dict[Place, int]) -> Place:

@@ -133,7 +133,9 @@ class _Reader:
                 continue
             if name in members:
                 first = members[name].origin.line
-                raise self._error(key, f"{name!r} is there twice, first in {first}")
+                raise self._error(
+                    key, f"{name!r} is there twice, first in line {first}"
+                )
             members[name] = Node(value.value, self._origin(key))
         return Node({**merged, **members}, self._origin(event))
 

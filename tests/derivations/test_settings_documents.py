@@ -95,6 +95,30 @@ def test_toml_that_cannot_be_read_is_an_error_with_its_line(
     assert caught.value.origin.line == line
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a = 1\na = 2\n", "f:2: 'a' is there twice, first in line 1"),
+        ("[x]\nb = 1\nb = [\n 1,\n 2]\n", "f:3: 'x.b' is there twice, first in line 2"),
+        ("[x]\nb=1\n\n[x]\nc=1\n", "f:4: 'x' is there twice, first in line 1"),
+        ("[[x]]\n[x]\n", "f:2: 'x' is there twice, first in line 1"),
+        ("[x]\ny = 1\n[x.y]\nz = 1\n", "f:3: 'x.y' is there twice, first in line 2"),
+        ("a.b = 1\na.b.c = 2\n", "f:2: 'a.b.c' cannot be set: 'a.b' was, in line 1"),
+        ("a = {b=1}\na.c = 2\n", "f:2: 'a.c' cannot be set: 'a' was, in line 1"),
+        ("[x.y.z]\n[x]\ny = 1\n", "f:3: 'x.y' is there twice, first in line 1"),
+        ("[x]\na = [{b = 1},\n {b = 1, b = 2}]\n", "f:3: 'b' is there twice in 'x.a'"),
+        ('"a b" = 1\n"a b" = 2\n', "f:2: 'a b' is there twice, first in line 1"),
+    ],
+)
+def test_a_key_that_is_twice_in_toml_is_named_with_both_lines(
+    text: str, said: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_toml(text, "f")
+
+    assert str(caught.value) == said
+
+
 YAML = """\
 base: &base
   A: 1
@@ -138,7 +162,7 @@ BOMB = "a0: &a0 [x]\n" + "".join(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: 1\nb: 2\na: 3\n", "f:3: 'a' is there twice, first in 1"),
+        ("a: 1\nb: 2\na: 3\n", "f:3: 'a' is there twice, first in line 1"),
         ("a: [1\n", "f:2: no YAML"),
         ("a: \x00", "no YAML"),
         ("a: !!python/object/apply:os.system [x]\n", "tag|wanted"),
