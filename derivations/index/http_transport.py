@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Final
 from urllib.parse import unquote, urljoin, urlsplit
 
-import certifi
 import urllib3
 from urllib3.exceptions import (
     ConnectTimeoutError,
@@ -29,7 +28,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from fromager.derivations.errors import AccessDenied, InputError, NetworkError
+from fromager.derivations.errors import AccessDenied, NetworkError
 from fromager.derivations.index.address import (
     Credentials,
     netrc_hosts,
@@ -38,6 +37,12 @@ from fromager.derivations.index.address import (
     without_credentials,
 )
 from fromager.derivations.index.proxies import proxy_for
+from fromager.derivations.index.tls import (
+    certificate_denied,
+    tls_context,
+    tls_failure,
+    wants_certificate,
+)
 from fromager.derivations.index.transport import Answer, Transient
 
 if TYPE_CHECKING:
@@ -59,10 +64,6 @@ _LOGIN_HINT: Final = (
 )
 _CONNECTION_HINT: Final = (
     "Check the connection to the network, and the address of the index"
-)
-_TLS_HINT: Final = (
-    "If the server's certificate is signed by an authority of your own, configure its "
-    "bundle of certificates"
 )
 
 
@@ -151,7 +152,7 @@ class HttpTransport:
         pair = self._credentials.for_url(url)
         if pair is not None:
             login["Authorization"] = _basic(*pair)
-        with _translated(url, self._settings.timeout):
+        with _translated(url, self._settings):
             return self._pool(url).request(
                 method,
                 url,
@@ -204,11 +205,14 @@ class HttpTransport:
             raise Transient(f"the server answered {reason}", retry_after=wait)
         if status in {401, 403, 407}:
             raise AccessDenied(url, f"the server answered {reason}", hint=_LOGIN_HINT)
+        secure = url.startswith("https:")
+        if secure and wants_certificate(status, self._body(response, url, True)):
+            raise certificate_denied(url, reason, self._settings)
 
     def _body(
         self, response: BaseHTTPResponse, url: str, decode: bool
     ) -> Iterator[bytes]:
-        with _translated(url, self._settings.timeout):
+        with _translated(url, self._settings):
             yield from response.stream(CHUNK, decode_content=decode)
 
 
@@ -223,7 +227,7 @@ def _finish(response: BaseHTTPResponse) -> None:
 def _new_pool(settings: HttpSettings, proxy: str | None, secure: bool) -> PoolManager:
     timeout = urllib3.Timeout(connect=settings.timeout, read=settings.timeout)
     agent = {"User-Agent": "fromager"}
-    context = _tls(settings) if secure or proxy is not None else None
+    context = tls_context(settings) if secure or proxy is not None else None
     if proxy is None:
         return urllib3.PoolManager(
             headers=agent,
@@ -245,29 +249,8 @@ def _new_pool(settings: HttpSettings, proxy: str | None, secure: bool) -> PoolMa
     )
 
 
-def _tls(settings: HttpSettings) -> ssl.SSLContext:
-    bundle, certificate = settings.ca_bundle, settings.client_certificate
-    try:
-        if bundle is not None and bundle.is_dir():
-            context = ssl.create_default_context(capath=str(bundle))
-        else:
-            context = ssl.create_default_context(cafile=bundle and str(bundle))
-    except OSError as error:
-        reason = f"cannot be read as a bundle of certificates: {_said(error)}"
-        raise InputError(f"{bundle} {reason}") from error
-    if bundle is None and context.cert_store_stats()["x509_ca"] == 0:
-        context.load_verify_locations(certifi.where())
-    if certificate is not None:
-        try:
-            context.load_cert_chain(str(certificate))
-        except OSError as error:
-            reason = f"cannot be read as a client certificate: {_said(error)}"
-            raise InputError(f"{certificate} {reason}") from error
-    return context
-
-
 @contextmanager
-def _translated(url: str, timeout: float) -> Iterator[None]:
+def _translated(url: str, settings: HttpSettings) -> Iterator[None]:
     try:
         yield
     except (LocationValueError, LocationParseError, InvalidHeader) as error:
@@ -280,15 +263,15 @@ def _translated(url: str, timeout: float) -> Iterator[None]:
         reason = f"{host} cannot be reached: {_said(error)}"
         raise Transient(reason, hint=_CONNECTION_HINT) from error
     except (ConnectTimeoutError, ReadTimeoutError) as error:
-        raise Transient(f"the server said nothing for {timeout:g} s") from error
+        raise Transient(
+            f"the server said nothing for {settings.timeout:g} s"
+        ) from error
     except ProxyError as error:
         reason = f"the proxy cannot be used: {_said(error)}"
         raise Transient(reason, hint="Check the proxy's settings") from error
     except SSLError as error:
-        if _verification_failed(error):
-            reason = f"TLS: {_said(error)}"
-            raise NetworkError(url, reason, hint=_TLS_HINT) from error
-        raise Transient(f"TLS: {_said(error)}", hint=_TLS_HINT) from error
+        cause = next((c for c in _causes(error) if isinstance(c, ssl.SSLError)), None)
+        raise tls_failure(url, cause, _said(error), settings) from error
     except HTTPError as error:
         raise Transient(_said(error), hint=_CONNECTION_HINT) from error
 
@@ -304,15 +287,13 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             waiting += [*cause.args, cause.__cause__, cause.__context__]
 
 
-def _verification_failed(error: BaseException) -> bool:
-    return any(isinstance(c, ssl.SSLCertVerificationError) for c in _causes(error))
-
-
 def _said(error: BaseException) -> str:
     """What the operating system or the library says, without its nesting."""
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"certificate verification failed: {cause.verify_message}"
+        if isinstance(cause, ssl.SSLError) and cause.reason:
+            return cause.reason.lower().replace("_", " ")
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror.removeprefix("[SSL] ")
         if isinstance(cause, IncompleteRead):

@@ -25,7 +25,7 @@ from fromager.derivations.index.address import redact
 from fromager.derivations.index.transport import Transient
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from fromager.derivations.building.sandbox import Stop
@@ -55,6 +55,14 @@ _TRANSIENT: Final = re.compile(
     r"operation too slow|failed to connect",
     re.IGNORECASE,
 )
+_UNTRUSTED: Final = re.compile(
+    r"server certificate verification failed|SSL certificate problem|"
+    r"certificate verify failed",
+    re.IGNORECASE,
+)
+_NOT_SECURED: Final = re.compile(
+    r"gnutls|openssl|\bSSL|getpeername|certificate|TLS connect error", re.IGNORECASE
+)
 _DENIED: Final = re.compile(
     r"could not read (username|password)|authentication failed|permission denied|"
     r"error: (401|403)|host key verification failed|access denied",
@@ -63,6 +71,14 @@ _DENIED: Final = re.compile(
 _LOGIN_HINT: Final = (
     "Give user and password in a netrc file or in the address, or a key for ssh; check "
     "also that the repository exists"
+)
+_NOT_SECURED_HINT: Final = (
+    "If the server wants to see a certificate of yours, name the file with it and its "
+    "key in SSL_CLIENT_CERT"
+)
+_UNTRUSTED_HINT: Final = (
+    "If the server's certificate is signed by an authority of your own, name its bundle "
+    "of certificates in SSL_CERT_FILE"
 )
 
 
@@ -75,6 +91,8 @@ class GitSettings:
     executable: str = "git"
     slow_seconds: int = 60
     """A transfer that stands still for so long has failed."""
+    more: Callable[[], Mapping[str, str]] = dict
+    """Variables for requests, where the environment has none; asked when one is made."""
 
 
 class GitFailed(SourceError):
@@ -186,6 +204,8 @@ class GitCommand:
         }
         if not {"GIT_SSH", "GIT_SSH_COMMAND"} & set(environment):
             environment["GIT_SSH_COMMAND"] = "ssh -o BatchMode=yes"
+        if url is not None:
+            environment = {**self.settings.more(), **environment}
         if url is not None and login is not None:
             environment |= _with_login(url, login)
         return environment
@@ -219,8 +239,12 @@ def _failure(word: str, said: str, code: int, url: str | None) -> Exception:
         text = text.removeprefix(start)
     # The address stands before it as it is.
     text = re.sub(r"^unable to access '[^']*': ", "", text)
+    if url is not None and _UNTRUSTED.search(said):
+        return NetworkError(url, text, hint=_UNTRUSTED_HINT)
     if url is not None and _DENIED.search(said):
         return NetworkError(url, text, hint=_LOGIN_HINT)
     if url is not None and _TRANSIENT.search(said):
         return Transient(text, hint="Check the connection to the network")
+    if url is not None and _NOT_SECURED.search(text):
+        return NetworkError(url, text, hint=_NOT_SECURED_HINT)
     return GitFailed(text if url is None else f"{url}: {text}")

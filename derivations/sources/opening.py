@@ -16,7 +16,7 @@ from fromager.derivations.sources.git import Git
 from fromager.derivations.sources.git_command import GitCommand, GitSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from fromager.derivations.building.sandbox import Stop
@@ -55,7 +55,12 @@ def open_repositories(
         hosts = netrc_hosts(find_http_settings(around).netrc)
         return Credentials(indexes, hosts, (*logins, *forge_logins(around.environ)))
 
-    command = GitCommand(GitSettings(around.environ), stop)
+    def variables() -> Mapping[str, str]:
+        from fromager.derivations.index.tls import git_variables
+
+        return git_variables(find_http_settings(around))
+
+    command = GitCommand(GitSettings(around.environ, more=variables), stop)
     return Repositories(
         Git(command, cache, retries, credentials, offline),
         ForgeClient(client.ask, find_forges(around.environ)),

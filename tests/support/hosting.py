@@ -14,6 +14,7 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from io import BufferedReader
+    from ssl import SSLContext
 
 Form = Literal["both", "json", "html"]
 
@@ -93,13 +94,16 @@ class LocalIndex:
         etags: bool = True,
         ranges: bool = True,
         credentials: tuple[str, str] | None = None,
+        tls: SSLContext | None = None,
     ) -> None:
         self.form, self.hashes = form, hashes
         self.cache_control, self.etags, self.ranges = cache_control, etags, ranges
         self.credentials = credentials
         """User and password without which every request is answered by 401."""
+        self.tls = tls
+        """What connections are secured with; None: they are not."""
         self.base = ""
-        """`http://127.0.0.1:PORT`."""
+        """`http://127.0.0.1:PORT`, or https."""
         self.requests: list[Received] = []
         self.faults: list[Fault] = []
         self.lock = threading.Lock()

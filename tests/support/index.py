@@ -20,9 +20,10 @@ import http
 import json
 import re
 import socket
+import ssl
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
@@ -75,11 +76,25 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
         self.index = index
         self.connections: set[socket.socket] = set()
-        index.base = f"http://127.0.0.1:{self.server_port}"
+        scheme = "http" if index.tls is None else "https"
+        index.base = f"{scheme}://127.0.0.1:{self.server_port}"
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self.connections.add(request)
         super().process_request(request, client_address)
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        if self.index.tls is None:
+            super().finish_request(request, client_address)
+            return
+        self.connections.discard(request)
+        secured = secure(request, self.index.tls)
+        if secured is None:
+            return
+        self.connections.add(secured)
+        with secured:
+            super().finish_request(secured, client_address)
+        self.connections.discard(secured)
 
     def shutdown_request(self, request: Any) -> None:
         self.connections.discard(request)
@@ -95,6 +110,25 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that go away are no news."""
+
+
+def secure(connection: socket.socket, tls: ssl.SSLContext) -> ssl.SSLSocket | None:
+    """The connection with TLS; None if the two sides do not agree, which then the other
+    one has been told."""
+    connection.settimeout(60)
+    secured = tls.wrap_socket(
+        connection, server_side=True, do_handshake_on_connect=False
+    )
+    try:
+        secured.do_handshake()
+        return secured
+    except (ssl.SSLError, ConnectionError):
+        # Closed with bytes unread, the connection would be reset, and what was said lost.
+        with socket.socket(fileno=secured.detach()) as raw, suppress(OSError):
+            raw.shutdown(socket.SHUT_WR)
+            while raw.recv(CHUNK):
+                pass
+        return None
 
 
 class _Handler(BaseHTTPRequestHandler):

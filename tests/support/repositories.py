@@ -25,8 +25,10 @@ from fromager.derivations.index.address import Credentials
 from fromager.derivations.index.retries import Retries
 from fromager.derivations.sources.git import Git
 from fromager.derivations.sources.git_command import GitCommand, GitSettings
+from support.index import secure
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
@@ -132,6 +134,7 @@ class GitServer:
     """Path and headers of each."""
     redirect: str = ""
     """Where every request is sent on to, if anywhere."""
+    tls: ssl.SSLContext | None = None
 
     def url(self, name: str) -> str:
         """The address of a repository in the folder."""
@@ -140,13 +143,18 @@ class GitServer:
 
 @contextmanager
 def git_server(
-    folder: Path, credentials: tuple[str, str] | None = None, *, dumb: bool = False
+    folder: Path,
+    credentials: tuple[str, str] | None = None,
+    *,
+    dumb: bool = False,
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[GitServer]:
     """A server for the repositories in a folder, that runs while the block does."""
-    state = GitServer(folder, credentials, dumb)
+    state = GitServer(folder, credentials, dumb, tls=tls)
     server = _Server(("127.0.0.1", 0), _Handler)
     server.state = state
-    state.base = f"http://127.0.0.1:{server.server_port}"
+    scheme = "http" if tls is None else "https"
+    state.base = f"{scheme}://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
@@ -160,6 +168,13 @@ def git_server(
 class _Server(ThreadingHTTPServer):
     daemon_threads = False
     state: GitServer
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        tls = self.state.tls
+        secured = request if tls is None else secure(request, tls)
+        if secured is not None:
+            with secured:
+                super().finish_request(secured, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
