@@ -73,6 +73,14 @@ class AccessDenied(NetworkError):
     """A server does not let us in."""
 
 
+class NotServed(NetworkError):
+    """A server does not have what was asked for, or does not tell us."""
+
+
+class RateLimited(NetworkError):
+    """A server asks to wait for longer than is waited."""
+
+
 class CacheRefused(DerivationError):
     """A cache does not give what it must: it is none, too new, or not to be believed."""
 

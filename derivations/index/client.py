@@ -14,7 +14,12 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Protocol
 
-from fromager.derivations.errors import InputError, InvalidDerivation, NetworkError
+from fromager.derivations.errors import (
+    InputError,
+    InvalidDerivation,
+    NetworkError,
+    NotServed,
+)
 from fromager.derivations.index.links import ALL, LinkLists, folder_state
 from fromager.derivations.index.page_cache import CachedPage, CacheHeader, PageCache
 from fromager.derivations.index.retries import Retries
@@ -214,14 +219,17 @@ class HttpIndexClient:
         """The answer to one request, and its body; nothing is cached.
 
         Raises:
-            NetworkError: the server does not answer with status 200.
+            NotServed: the server has no such thing.
+            NetworkError: it does not answer with status 200.
         """
         transport = self.transport(url)
 
         def attempt() -> tuple[bytes, Answer]:
             with transport.open(url, headers, decode=True) as answer:
+                reason = f"the server answered {answer.status}"
+                if answer.status in {404, 410}:
+                    raise NotServed(answer.url, reason)
                 if answer.status != 200:
-                    reason = f"the server answered {answer.status}"
                     raise NetworkError(answer.url, reason)
                 return self._body(answer), answer
 

@@ -177,7 +177,7 @@ def _tokens(environ: Mapping[str, str]) -> tuple[Token, ...]:
         ("CI_JOB_TOKEN", "JOB-TOKEN"),
     ):
         if environ.get(variable):
-            found.append(Token(forges.gitlab, header, environ[variable]))
+            found.append(Token(forges.gitlab_api, header, environ[variable]))
             break
     return tuple(found)
 
@@ -186,10 +186,12 @@ def find_forges(environ: Mapping[str, str]) -> Forges:
     """Where GitHub and GitLab are, as their own runners are told it."""
     from fromager.derivations.index.forges import Forges
 
+    gitlab = environ.get("CI_SERVER_URL") or GITLAB
     return Forges(
         environ.get("GITHUB_SERVER_URL") or GITHUB,
         environ.get("GITHUB_API_URL") or GITHUB_API,
-        environ.get("CI_SERVER_URL") or GITLAB,
+        gitlab,
+        environ.get("CI_API_V4_URL") or f"{gitlab.rstrip('/')}/api/v4",
     )
 
 

@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urljoin
 
-from fromager.derivations.errors import NetworkError
+from fromager.derivations.errors import (
+    AccessDenied,
+    NetworkError,
+    NotServed,
+    RateLimited,
+)
 from fromager.derivations.index.address import same_origin
 from fromager.derivations.sources.direct import COMMIT
 from fromager.derivations.sources.tag_rules import Tag, TagProvider
@@ -24,6 +29,15 @@ if TYPE_CHECKING:
 
 MOST_PAGES: Final = 1000
 PER_PAGE: Final = 100
+_TOKENS: Final = {
+    TagProvider.GITHUB: "GITHUB_TOKEN",
+    TagProvider.GITLAB: "GITLAB_PRIVATE_TOKEN (or, in its own runs, CI_JOB_TOKEN)",
+}
+_REMEDIES: Final[Mapping[type[NetworkError], str]] = {
+    AccessDenied: "Set a token that is valid and may read the project",
+    NotServed: "Check the project's name; if it is private, set a token that may read it",
+    RateLimited: "Try again later; who is known by a token may ask more often: set one",
+}
 _NEXT: Final = re.compile(r"<([^>]*)>\s*(?:;[^,]*)?;\s*rel=\"?next\"?")
 
 
@@ -35,6 +49,7 @@ class Forges:
     """The address of the site, with its repositories."""
     github_api: str
     gitlab: str
+    gitlab_api: str
 
     def site(self, provider: TagProvider) -> str:
         """Where repositories of a provider lie; empty for git itself."""
@@ -67,18 +82,27 @@ class ForgeClient:
             accept = "application/vnd.github+json"
             headers = {"Accept": accept, "X-GitHub-Api-Version": "2022-11-28"}
         else:
-            path = f"api/v4/projects/{quote(project, safe='')}/repository/tags"
-            first = f"{self.forges.gitlab.rstrip('/')}/{path}?per_page={PER_PAGE}"
+            path = f"projects/{quote(project, safe='')}/repository/tags"
+            first = f"{self.forges.gitlab_api.rstrip('/')}/{path}?per_page={PER_PAGE}"
             headers = {"Accept": "application/json"}
         found: list[Tag] = []
         url: str | None = first
         for _ in range(MOST_PAGES):
             if url is None:
                 return tuple(found)
-            body, answer = self.ask(url, headers)
+            body, answer = self._asked(provider, url, headers)
             found += _tags(body, url)
             url = _next(answer)
         raise NetworkError(first, f"there are more than {MOST_PAGES} pages of tags")
+
+    def _asked(
+        self, provider: TagProvider, url: str, headers: Mapping[str, str]
+    ) -> tuple[bytes, Answer]:
+        try:
+            return self.ask(url, headers)
+        except (AccessDenied, NotServed, RateLimited) as error:
+            hint = f"{_REMEDIES[type(error)]} in {_TOKENS[provider]}"
+            raise type(error)(error.url, error.reason, hint=hint) from error
 
 
 def _tags(body: bytes, url: str) -> list[Tag]:

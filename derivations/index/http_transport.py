@@ -58,9 +58,14 @@ MAX_REDIRECTS: Final = 10
 CONNECTIONS_PER_HOST: Final = 16
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+_EPOCH_LATE: Final = 1e9
+"""Seconds: no limit lasts for so long, and every moment is later than that."""
 _LOGIN_HINT: Final = (
     "Give user and password in the address of the index or in a netrc file, or check "
     "that they are right and may read this"
+)
+_PROXY_LOGIN_HINT: Final = (
+    "Give user and password in the address of the proxy, with special characters as %XX"
 )
 _CONNECTION_HINT: Final = (
     "Check the connection to the network, and the address of the index"
@@ -203,7 +208,10 @@ class HttpTransport:
         if status in _TRANSIENT or (status == 403 and _is_spent(response.headers)):
             wait = _wait(response.headers, self._now())
             raise Transient(f"the server answered {reason}", retry_after=wait)
-        if status in {401, 403, 407}:
+        if status == 407:
+            reason = f"the proxy answered {reason}"
+            raise AccessDenied(url, reason, hint=_PROXY_LOGIN_HINT)
+        if status in {401, 403}:
             raise AccessDenied(url, f"the server answered {reason}", hint=_LOGIN_HINT)
         secure = url.startswith("https:")
         if secure and wants_certificate(status, self._body(response, url, True)):
@@ -268,6 +276,8 @@ def _translated(url: str, settings: HttpSettings) -> Iterator[None]:
         ) from error
     except ProxyError as error:
         reason = f"the proxy cannot be used: {_said(error)}"
+        if "failed: 407" in reason:
+            raise AccessDenied(url, reason, hint=_PROXY_LOGIN_HINT) from error
         raise Transient(reason, hint="Check the proxy's settings") from error
     except SSLError as error:
         cause = next((c for c in _causes(error) if isinstance(c, ssl.SSLError)), None)
@@ -310,7 +320,7 @@ def _basic(user: str, password: str) -> str:
 def _is_spent(headers: Mapping[str, str]) -> bool:
     """Whether a forge says that it has answered enough for now."""
     left = headers.get("X-RateLimit-Remaining") or headers.get("RateLimit-Remaining")
-    return left == "0" or (left is not None and "Retry-After" in headers)
+    return left == "0" or "Retry-After" in headers
 
 
 def _wait(headers: Mapping[str, str], now: float) -> float | None:
@@ -319,7 +329,9 @@ def _wait(headers: Mapping[str, str], now: float) -> float | None:
     ends = headers.get("X-RateLimit-Reset") or headers.get("RateLimit-Reset") or ""
     if asked is not None or not (ends.isdigit() and _is_spent(headers)):
         return asked
-    return max(1.0, float(ends) - now)
+    moment = float(ends)
+    # Some tell when the period ends, others in how many seconds.
+    return max(1.0, moment - now if moment > _EPOCH_LATE else moment)
 
 
 def _seconds(retry_after: str | None, now: float) -> float | None:

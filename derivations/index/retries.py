@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from fromager.derivations.errors import NetworkError
+from fromager.derivations.errors import NetworkError, RateLimited
 from fromager.derivations.index.transport import Transient
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ class Retries:
         `url` must hold no credentials, as errors show it.
 
         Raises:
-            NetworkError: it failed `tries` times, or is to wait for too long.
+            NetworkError: it failed `tries` times.
+            RateLimited: the server wants it to wait, too long or again and again.
         """
         for number in range(1, self.tries + 1):
             try:
@@ -57,7 +58,8 @@ class Retries:
                     elif number > 1:
                         reason += f", {number} times in a row"
                     hint = failure.hint or "Try again later"
-                    raise NetworkError(url, reason, hint=hint) from failure
+                    kind = NetworkError if failure.retry_after is None else RateLimited
+                    raise kind(url, reason, hint=hint) from failure
                 if self.notify is not None:
                     self.notify(url, failure.reason, pause)
                 self.sleep(pause)

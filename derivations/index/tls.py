@@ -11,7 +11,7 @@ from fromager.derivations.errors import AccessDenied, InputError, NetworkError
 from fromager.derivations.index.transport import Transient
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from fromager.derivations.index.transport import HttpSettings
@@ -110,18 +110,6 @@ def certificate_denied(url: str, answer: str, settings: HttpSettings) -> AccessD
     shown = settings.client_certificate is not None
     hint = _OTHER_CLIENT_HINT if shown else _CLIENT_HINT
     return AccessDenied(url, f"the server answered {answer}", hint=hint)
-
-
-def git_variables(settings: HttpSettings) -> Mapping[str, str]:
-    """The same for git, which has variables of its own."""
-    found = {}
-    bundle, certificate = settings.ca_bundle, settings.client_certificate
-    if bundle is not None:
-        name = "GIT_SSL_CAPATH" if bundle.is_dir() else "GIT_SSL_CAINFO"
-        found[name] = str(bundle)
-    if certificate is not None:
-        found["GIT_SSL_CERT"] = found["GIT_SSL_KEY"] = str(certificate)
-    return found
 
 
 def _verification_hint(code: int) -> str:

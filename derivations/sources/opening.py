@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fromager.derivations.index.client import HttpIndexClient
     from fromager.derivations.index.configuration import Surroundings
     from fromager.derivations.index.retries import Retries
+    from fromager.derivations.index.transport import HttpSettings
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,25 @@ def open_repositories(
         hosts = netrc_hosts(find_http_settings(around).netrc)
         return Credentials(indexes, hosts, (*logins, *forge_logins(around.environ)))
 
-    def variables() -> Mapping[str, str]:
-        from fromager.derivations.index.tls import git_variables
-
-        return git_variables(find_http_settings(around))
-
-    command = GitCommand(GitSettings(around.environ, more=variables), stop)
+    settings = GitSettings(
+        around.environ, more=lambda: _variables(find_http_settings(around))
+    )
+    command = GitCommand(settings, stop)
     return Repositories(
         Git(command, cache, retries, credentials, offline),
         ForgeClient(client.ask, find_forges(around.environ)),
     )
+
+
+def _variables(settings: HttpSettings) -> Mapping[str, str]:
+    """Certificates and proxies, under the names that git knows them by."""
+    found = {}
+    bundle, certificate = settings.ca_bundle, settings.client_certificate
+    if bundle is not None:
+        name = "GIT_SSL_CAPATH" if bundle.is_dir() else "GIT_SSL_CAINFO"
+        found[name] = str(bundle)
+    if certificate is not None:
+        found["GIT_SSL_CERT"] = found["GIT_SSL_KEY"] = str(certificate)
+    for scheme, url in settings.proxies:
+        found[f"{scheme}_proxy"] = url
+    return found

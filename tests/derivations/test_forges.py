@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import threading
+import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, cast
-from urllib.parse import parse_qs, unquote, urlsplit
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fromager.derivations.errors import InputError, NetworkError
+from fromager.derivations.errors import (
+    AccessDenied,
+    InputError,
+    NetworkError,
+    NotServed,
+    RateLimited,
+)
 from fromager.derivations.index.client import open_client
 from fromager.derivations.index.configuration import (
     Surroundings,
@@ -22,101 +24,21 @@ from fromager.derivations.index.configuration import (
 )
 from fromager.derivations.index.forges import ForgeClient
 from fromager.derivations.index.retries import Retries
+from fromager.derivations.index.transport import Answer
 from fromager.derivations.realising.tagged import tagged_releases
 from fromager.derivations.sources.direct import ArchiveSource, GitSource
 from fromager.derivations.sources.tag_rules import Tag, TagProvider, TagRule
+from support.forge import COMMIT, TAGS, Forge, serve_forge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-TAGS = [f"v{number}.0" for number in range(1, 251)]
-
-
-@dataclass
-class Forge:
-    """GitHub's interface below `/gh`, GitLab's below `/gl`; 250 tags, 100 to a page."""
-
-    base: str = ""
-    requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
-    refusals: list[tuple[int, dict[str, str]]] = field(default_factory=list)
-    """Status and headers of answers that come before the proper ones."""
-    next_page: str = ""
-    """What the link to the next page is instead of the true one."""
-
-    @property
-    def environ(self) -> dict[str, str]:
-        return {
-            "GITHUB_API_URL": f"{self.base}/gh",
-            "GITHUB_SERVER_URL": f"{self.base}/gh-site",
-            "CI_SERVER_URL": f"{self.base}/gl",
-        }
-
-
-class _Server(ThreadingHTTPServer):
-    forge: Forge
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        forge = cast("_Server", self.server).forge
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        forge.requests.append((self.path, headers))
-        if forge.refusals:
-            status, more = forge.refusals.pop(0)
-            self._answer(status, b"{}", more)
-            return
-        parts = urlsplit(self.path)
-        query = parse_qs(parts.query)
-        page, size = int(query.get("page", ["1"])[0]), int(query["per_page"][0])
-        key = "sha"
-        if parts.path == "/gl/api/v4/projects/group%2Fsub%2Fdemo/repository/tags":
-            key = "id"
-        elif unquote(parts.path) != "/gh/repos/owner/demo/tags":
-            self._answer(404, b"{}", {})
-            return
-        rows = [
-            {"name": tag, "commit": {key: COMMIT}}
-            for tag in TAGS[(page - 1) * size : page * size]
-        ]
-        more = {}
-        if page * size < len(TAGS):
-            base = f"{forge.base}{parts.path}?per_page={size}"
-            following = forge.next_page or f"{base}&page={page + 1}"
-            more["Link"] = f'<{base}&page=1>; rel="first", <{following}>; rel="next"'
-        self._answer(200, json.dumps(rows).encode(), more)
-
-    def _answer(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
 
 @pytest.fixture
 def forge() -> Iterator[Forge]:
-    with serve() as forge:
+    with serve_forge() as forge:
         yield forge
-
-
-@contextmanager
-def serve() -> Iterator[Forge]:
-    server = _Server(("127.0.0.1", 0), _Handler)
-    server.forge = Forge(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield server.forge
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @contextmanager
@@ -186,7 +108,7 @@ def test_tokens_are_shown_to_their_server(
 
 
 def test_tokens_are_not_shown_to_another_server(forge: Forge, tmp_path: Path) -> None:
-    with serve() as stranger:
+    with serve_forge() as stranger:
         target = f"{stranger.base}/gh/repos/owner/demo/tags?per_page=100"
         forge.refusals.append((302, {"Location": target}))
         with asking(forge, tmp_path, GITHUB_TOKEN="canary") as client:
@@ -196,41 +118,139 @@ def test_tokens_are_not_shown_to_another_server(forge: Forge, tmp_path: Path) ->
         assert all("authorization" not in headers for _, headers in stranger.requests)
 
 
-def test_a_spent_limit_is_waited_for(forge: Forge, tmp_path: Path) -> None:
-    import time
+def soon(seconds: int) -> str:
+    """A moment from now, as forges tell it."""
+    return str(int(time.time()) + seconds)
 
+
+@pytest.mark.parametrize(
+    ("status", "headers", "least", "most"),
+    [
+        (403, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": soon}, 30, 60),
+        (429, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": soon}, 30, 60),
+        (429, {"RateLimit-Remaining": "0", "RateLimit-Reset": soon}, 30, 60),
+        (429, {"RateLimit-Remaining": "0", "RateLimit-Reset": "45"}, 45, 45),
+        (403, {"Retry-After": "20", "X-RateLimit-Remaining": "4000"}, 20, 20),
+        (403, {"Retry-After": "20"}, 20, 20),
+        (429, {"Retry-After": "7"}, 7, 7),
+        (429, {}, 0.25, 0.5),
+    ],
+)
+def test_a_limit_is_waited_for_as_long_as_the_forge_says(
+    forge: Forge,
+    tmp_path: Path,
+    status: int,
+    headers: dict[str, Any],
+    least: float,
+    most: float,
+) -> None:
     pauses: list[float] = []
-    reset = str(int(time.time()) + 60)
-    spent = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": reset}
-    forge.refusals.append((403, spent))
+    said = {n: v(60) if callable(v) else v for n, v in headers.items()}
+    forge.refusals.append((status, said))
 
     with asking(forge, tmp_path, pauses) as client:
-        client.tags(TagProvider.GITHUB, "owner/demo")
+        found = client.tags(TagProvider.GITHUB, "owner/demo")
 
-    assert len(pauses) == 1 and 50 < pauses[0] <= 60
-
-
-def test_a_limit_that_takes_too_long_is_an_error(forge: Forge, tmp_path: Path) -> None:
-    reset = "99999999999"
-    spent = {"RateLimit-Remaining": "0", "RateLimit-Reset": reset}
-    forge.refusals.append((429, spent))
-
-    with asking(forge, tmp_path) as client, pytest.raises(NetworkError, match="wait"):
-        client.tags(TagProvider.GITLAB, "group/sub/demo")
+    assert len(found) == len(TAGS) and len(pauses) == 1
+    assert least <= pauses[0] <= most
 
 
-def test_a_refusal_is_an_error_with_a_hint(forge: Forge, tmp_path: Path) -> None:
-    forge.refusals.append((403, {}))
+@pytest.mark.parametrize(
+    ("provider", "project", "variable"),
+    [
+        (TagProvider.GITHUB, "owner/demo", "GITHUB_TOKEN"),
+        (TagProvider.GITLAB, "group/sub/demo", "GITLAB_PRIVATE_TOKEN"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("status", "headers", "kind", "remedy"),
+    [
+        (401, {}, AccessDenied, "may read the project"),
+        (403, {}, AccessDenied, "may read the project"),
+        (403, {"X-RateLimit-Remaining": "58"}, AccessDenied, "may read the project"),
+        (404, {}, NotServed, "private"),
+        (
+            403,
+            {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "99999999999"},
+            RateLimited,
+            "more often",
+        ),
+        (429, {"Retry-After": "3600"}, RateLimited, "more often"),
+    ],
+)
+def test_a_refusal_names_the_variable_of_the_token(
+    forge: Forge,
+    tmp_path: Path,
+    provider: TagProvider,
+    project: str,
+    variable: str,
+    status: int,
+    headers: dict[str, str],
+    kind: type[NetworkError],
+    remedy: str,
+) -> None:
+    pauses: list[float] = []
+    forge.refusals.append((status, headers))
 
-    with asking(forge, tmp_path) as client, pytest.raises(NetworkError) as caught:
-        client.tags(TagProvider.GITHUB, "owner/demo")
+    with asking(forge, tmp_path, pauses) as client, pytest.raises(kind) as caught:
+        client.tags(provider, project)
 
-    assert "403" in str(caught.value) and caught.value.hint
+    assert str(status) in str(caught.value) and forge.base in str(caught.value)
+    assert variable in (caught.value.hint or "") and remedy in (caught.value.hint or "")
+    assert pauses == [] and len(forge.requests) == 1
 
 
-def test_a_project_that_is_not_there_is_an_error(forge: Forge, tmp_path: Path) -> None:
-    with asking(forge, tmp_path) as client, pytest.raises(NetworkError, match="404"):
-        client.tags(TagProvider.GITHUB, "owner/none")
+def test_a_limit_on_a_later_page_does_not_lose_the_earlier_ones(
+    forge: Forge, tmp_path: Path
+) -> None:
+    limit = (429, {"Retry-After": "1"})
+    pauses: list[float] = []
+    forge.refusals_from = 2
+    forge.refusals.append(limit)
+
+    with asking(forge, tmp_path, pauses) as client:
+        found = client.tags(TagProvider.GITLAB, "group/sub/demo")
+
+    assert [tag.name for tag in found] == TAGS
+    assert pauses == [1.0] and len(forge.requests) == 4
+
+
+@pytest.mark.parametrize(
+    ("environ", "provider", "url"),
+    [
+        ({}, TagProvider.GITHUB, "https://api.github.com/repos/o/p/tags"),
+        ({}, TagProvider.GITLAB, "https://gitlab.com/api/v4/projects/o%2Fp/"),
+        (
+            {"GITHUB_API_URL": "https://forge.test/api/v3/"},
+            TagProvider.GITHUB,
+            "https://forge.test/api/v3/repos/o/p/tags",
+        ),
+        (
+            {"CI_SERVER_URL": "https://lab.test/below"},
+            TagProvider.GITLAB,
+            "https://lab.test/below/api/v4/projects/o%2Fp/",
+        ),
+        (
+            {
+                "CI_SERVER_URL": "https://x.test",
+                "CI_API_V4_URL": "https://y.test/api/v4",
+            },
+            TagProvider.GITLAB,
+            "https://y.test/api/v4/projects/o%2Fp/",
+        ),
+    ],
+)
+def test_the_environment_says_where_forges_are(
+    environ: dict[str, str], provider: TagProvider, url: str
+) -> None:
+    asked: list[str] = []
+
+    def ask(url: str, headers: Mapping[str, str]) -> tuple[bytes, Answer]:
+        asked.append(url)
+        return b"[]", Answer(200, {}, url, iter(()))
+
+    assert ForgeClient(ask, find_forges(environ)).tags(provider, "o/p") == ()
+    assert len(asked) == 1 and asked[0].startswith(url)
 
 
 def test_the_next_page_must_lie_on_the_same_server(

@@ -125,6 +125,7 @@ def secure(connection: socket.socket, tls: ssl.SSLContext) -> ssl.SSLSocket | No
     except (ssl.SSLError, ConnectionError):
         # Closed with bytes unread, the connection would be reset, and what was said lost.
         with socket.socket(fileno=secured.detach()) as raw, suppress(OSError):
+            raw.settimeout(10)
             raw.shutdown(socket.SHUT_WR)
             while raw.recv(CHUNK):
                 pass
