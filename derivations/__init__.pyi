@@ -239,7 +239,13 @@ from fromager.derivations.sharing.claims import Claim as Claim
 from fromager.derivations.sharing.claims import Standing as Standing
 from fromager.derivations.sharing.claims import agreement as agreement
 from fromager.derivations.sharing.claims import examine as examine
+from fromager.derivations.sharing.claims import result_in as result_in
 from fromager.derivations.sharing.fetching import Fetcher as Fetcher
+from fromager.derivations.sharing.findings import (
+    found_by_challenge as found_by_challenge,
+)
+from fromager.derivations.sharing.findings import found_by_check as found_by_check
+from fromager.derivations.sharing.findings import found_by_proof as found_by_proof
 from fromager.derivations.sharing.keyring import Keyring as Keyring
 from fromager.derivations.sharing.keyring import read_public_key as read_public_key
 from fromager.derivations.sharing.keys import PublicKey as PublicKey
@@ -264,6 +270,7 @@ from fromager.derivations.sharing.pulling import Puller as Puller
 from fromager.derivations.sharing.pushing import Pushed as Pushed
 from fromager.derivations.sharing.pushing import Pusher as Pusher
 from fromager.derivations.sharing.pushing import sign_claim as sign_claim
+from fromager.derivations.sharing.results import sign_result as sign_result
 from fromager.derivations.sharing.signing import EnvelopeSigner as EnvelopeSigner
 from fromager.derivations.sharing.signing import KeyVerifier as KeyVerifier
 from fromager.derivations.sharing.substituting import Belief as Belief

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from fromager.cli.attesting import attest_options, open_signer, write_results
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.others import explain
 from fromager.cli.sharing import Sharing
@@ -36,6 +37,7 @@ SHOWN: Final = 5
 @click.option(
     "--no-diff", is_flag=True, help="Do not fetch what differs, to say what and why."
 )
+@attest_options
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.pass_obj
 def command(
@@ -44,7 +46,9 @@ def command(
     targets: tuple[str, ...],
     urls: tuple[str, ...],
     no_diff: bool,
+    attest: str | None,
     as_json: bool,
+    **settings: object,
 ) -> int:
     """Compare all that each TARGET was made from, and what it needs, with what trusted
     builders claim, step by step. Nothing is built, and only what differs is fetched.
@@ -53,10 +57,11 @@ def command(
     if something differs, 3 if there is a forged claim, or only claims of builders that
     are not trusted.
     """
-    from fromager.derivations import challenge
+    from fromager.derivations import challenge, found_by_challenge
 
-    wiring = wire(flags)
+    wiring = wire(flags, **settings)
     sharing = Sharing(wiring)
+    signer = open_signer(sharing, attest)
     with wiring.open_store(create=False) as store:
         named = find_realisations(store, targets)
         _, steps = sharing.closure(store, named)
@@ -67,6 +72,7 @@ def command(
             found = challenge(
                 steps, sharing.claims(caches, steps), sharing.own_builders()
             )
+            write_results(sharing, signer, attest, found_by_challenge(found.items))
             differing = [] if no_diff else _differing(found)
             reports = explain(wiring, store, caches, differing)
         finally:
@@ -114,6 +120,11 @@ def _print(
     for reasons, items in _by_reasons(found.having(Outcome.INCONCLUSIVE)):
         why = "; ".join(reasons) or "nobody else tells of it"
         console.data(f"{_few(items)}: inconclusive, {why}")
+    for item in found.items:
+        if item.outcome is not Outcome.MATCH or item.is_contested:
+            for verifier, properties in item.results:
+                what = ", ".join(properties)
+                console.data(f"{_name(item)}: {verifier} found {what}")
     counts = ", ".join(
         f"{len(found.having(outcome))} {outcome.value}"
         for outcome in Outcome

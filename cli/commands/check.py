@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fromager.cli.attesting import attest_options, open_signer, write_results
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.failures import show
 from fromager.cli.interruption import stopping
+from fromager.cli.sharing import Sharing
 from fromager.cli.targets import find_realisations, place_of
 from fromager.cli.wiring import wire
 
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 @click.option(
     "--out", metavar="FOLDER", help="Put what differs there, with a report of why."
 )
+@attest_options
 @click.option("--keep-failed", is_flag=True, help="Keep the folders of failed builds.")
 @click.option("--python", metavar="EXE", help="Where a step does not tell its own.")
 @click.option("--jobs", type=int, metavar="N", help="Builds that run at once.")
@@ -61,6 +64,7 @@ def command(
     rounds: int,
     vary: str | None,
     out: str | None,
+    attest: str | None,
     keep_failed: bool,
     as_json: bool,
     **settings: object,
@@ -72,19 +76,26 @@ def command(
     Exit status 0 if everything was reproduced, 2 if something differs, 1 if it
     cannot be told since something could not be built again.
     """
-    from fromager.derivations import InputError, StopSignal, as_built
+    from fromager.derivations import (
+        InputError,
+        StopSignal,
+        as_built,
+        found_by_check,
+    )
 
     wiring = wire(flags, **settings)
+    sharing = Sharing(wiring)
     variations = _variations(vary)
     if not rounds and not variations:
         raise InputError("nothing to do", hint="Ask for a round, or vary something")
-    stop = StopSignal()
+    signer, stop = open_signer(sharing, attest), StopSignal()
     with wiring.open_store(create=False) as store:
         named = find_realisations(store, targets)
         roots = [as_built(store, each) for each in named]
         steps = _closure(wiring, store, named) if closure else roots
         checker = _checker(wiring, store, stop, rounds, variations, keep_failed)
         verdicts, reports = _run(wiring, store, checker, steps, stop, as_json)
+        write_results(sharing, signer, attest, found_by_check(verdicts))
         if out is not None:
             for verdict, report in reports:
                 _put(store, wiring.folder / out, verdict, report)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fromager.cli.attesting import read_results
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.sharing import Sharing
 from fromager.cli.targets import find_realisations
@@ -28,6 +29,14 @@ if TYPE_CHECKING:
     metavar="URL",
     help="The cache: a folder, http://, https:// or s3://; made if there is none.",
 )
+@click.option(
+    "--results",
+    "files",
+    multiple=True,
+    metavar="FILE",
+    help="Also what check, challenge or verify found, as --attest wrote it; may be "
+    "repeated.",
+)
 @click.option("--signing-key", metavar="NAME", help="The key to sign with.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.pass_obj
@@ -36,6 +45,7 @@ def command(
     /,
     targets: tuple[str, ...],
     url: str,
+    files: tuple[str, ...],
     as_json: bool,
     **settings: object,
 ) -> int:
@@ -51,9 +61,10 @@ def command(
         named, failed = _found(store, targets)
         roots, steps = sharing.closure(store, named)
         failed += _failed_before(store, steps)
+        results = read_results(sharing, files, steps)
         cache = sharing.cache(store, url)
         try:
-            pushed = sharing.pusher(store, cache).push(roots, steps, failed)
+            pushed = sharing.pusher(store, cache).push(roots, steps, failed, results)
         finally:
             cache.close()
     if as_json:

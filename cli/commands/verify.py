@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import click
 
+from fromager.cli.attesting import attest_options, open_signer, write_results
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.others import explain
 from fromager.cli.sharing import Sharing
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     help="A cache with claims; may be repeated.  [default: the setting substituters, "
     "and what the store has]",
 )
+@attest_options
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.pass_obj
 def command(
@@ -45,7 +49,9 @@ def command(
     targets: tuple[str, ...],
     file: str,
     urls: tuple[str, ...],
+    attest: str | None,
     as_json: bool,
+    **settings: object,
 ) -> int:
     """Say whether everything that each TARGET was made from, and what it needs, is what
     enough builders of the policy say, step by step, down to sources whose hashes were
@@ -55,11 +61,13 @@ def command(
     all is verified, 1 if builders are missing or something is not from source, 2 if a
     builder says something else, 3 if a claim is forged.
     """
-    from fromager.derivations import Tracer, prove, read_policy
+    from fromager.derivations import Tracer, found_by_proof, prove, read_policy
 
-    wiring = wire(flags)
+    wiring = wire(flags, **settings)
     sharing = Sharing(wiring)
-    policy = read_policy(wiring.folder / file)
+    path = wiring.folder / file
+    policy = read_policy(path)
+    signer = open_signer(sharing, attest)
     belief = _belief(sharing, policy)
     with wiring.open_store(create=False) as store:
         named = find_realisations(store, targets)
@@ -77,6 +85,9 @@ def command(
                 belief.today,
                 _own(sharing, policy),
             )
+            found = found_by_proof(proof, len(policy.trust.keys))
+            held = ((quote(path.name), sha256(path.read_bytes()).hexdigest()),)
+            write_results(sharing, signer, attest, found, held)
             reports = explain(wiring, store, caches, _differing(proof))
         finally:
             for cache in caches:

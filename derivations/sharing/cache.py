@@ -10,8 +10,8 @@ from fromager.derivations.errors import CacheRefused
 from fromager.derivations.sharing import layout
 from fromager.derivations.sharing.claims import load_said
 from fromager.derivations.sharing.envelope import load_envelope
-from fromager.derivations.sharing.failing import FailedBuild
 from fromager.derivations.sharing.place import read
+from fromager.derivations.sharing.statement import Statement
 from fromager.store import Digest, InvalidRecord, blob_digest
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ def _claimed_key(content: bytes) -> Digest | None:
     """The key that an envelope says it is about; None if it is unreadable."""
     try:
         said = load_said(load_envelope(content).payload)
-        return said.key if isinstance(said, FailedBuild) else said.realisation.key
+        return said.realisation.key if isinstance(said, Statement) else said.key
     except InvalidRecord:
         return None
 

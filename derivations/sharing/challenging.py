@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from fromager.derivations.realising.host_facts import host_differences
 from fromager.derivations.sharing.claims import Standing
+from fromager.derivations.sharing.results import DIFFERS
+from fromager.derivations.sharing.statement import OBJECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -46,6 +48,13 @@ class Item:
     """Why claims are not believed."""
     because: tuple[str, ...] = ()
     """The steps that differ, where this one cannot be compared for that."""
+    results: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Who is trusted and compared it elsewhere, and what they found; it decides nothing."""
+
+    @property
+    def is_contested(self) -> bool:
+        """Whether somebody who compared it elsewhere found that it differs."""
+        return any(DIFFERS in properties for _, properties in self.results)
 
     @property
     def other_outputs(self) -> tuple[tuple[StorePath, tuple[str, ...]], ...]:
@@ -93,6 +102,10 @@ class Item:
             ],
             "reasons": list(self.reasons),
             "because": list(self.because),
+            "results": [
+                {"verifier": name, "properties": list(properties)}
+                for name, properties in self.results
+            ],
         }
 
 
@@ -155,7 +168,15 @@ def _judge(
     own: frozenset[str],
     inherited: tuple[str, ...],
 ) -> Item:
-    heard = [claim for claim in claims if not _is_own(step, claim, own)]
+    claims = tuple(claims)
+    results = _results(step, claims, own)
+    # Who compared what others built is no witness of a build, unless of a forgery.
+    heard = [
+        claim
+        for claim in claims
+        if claim.result is None or claim.standing is Standing.FORGED
+        if not _is_own(step, claim, own)
+    ]
     trusted = [claim for claim in heard if claim.standing is Standing.TRUSTED]
     others = tuple(
         claim
@@ -179,10 +200,25 @@ def _judge(
     elif agreeing:
         outcome = Outcome.MATCH
     elif inherited:
-        return Item(step, Outcome.NOT_COMPARABLE, because=inherited)
+        return Item(step, Outcome.NOT_COMPARABLE, because=inherited, results=results)
     else:
         outcome = Outcome.INCONCLUSIVE
-    return Item(step, outcome, agreeing, others, reasons)
+    return Item(step, outcome, agreeing, others, reasons, results=results)
+
+
+def _results(
+    step: Realisation, claims: Iterable[Claim], own: frozenset[str]
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """What was found of the very output that is here."""
+    this = (OBJECT, step.output_digest.hex)
+    found = {
+        (claim.signer, claim.result.properties)
+        for claim in claims
+        if claim.standing is Standing.TRUSTED and claim.signer is not None
+        if claim.result is not None and this in claim.result.digests
+        if claim.result.builder not in own
+    }
+    return tuple(sorted(found))
 
 
 def _is_own(step: Realisation, claim: Claim, own: frozenset[str]) -> bool:

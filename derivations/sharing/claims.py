@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fromager.derivations.sharing.envelope import Envelope, load_envelope
 from fromager.derivations.sharing.failing import FailedBuild, load_failure
+from fromager.derivations.sharing.results import Result, load_result
 from fromager.derivations.sharing.statement import (
     PAYLOAD_TYPE,
     Statement,
@@ -47,25 +48,27 @@ class Claim:
     """The envelope as JSON."""
     standing: Standing
     statement: Statement | None = None
-    """None if it is unreadable, or says that a build failed."""
+    """None if it is unreadable, or says something else than what a build gave."""
     signer: str | None = None
     """The name of the trusted key that signed it."""
     reason: str = ""
     """Why it is not trusted."""
     failure: FailedBuild | None = None
     """Instead of a statement about a build: that it failed."""
+    result: Result | None = None
+    """Instead of a statement about a build: what somebody who compared found."""
 
     @property
     def key(self) -> Digest | None:
         """The key that it is about."""
-        if self.failure is not None:
-            return self.failure.key
+        if (other := self.failure or self.result) is not None:
+            return other.key
         return None if self.statement is None else self.statement.realisation.key
 
     @property
     def builder(self) -> str | None:
         """Whose claim it says that it is."""
-        said = self.failure or self.statement
+        said = self.failure or self.result or self.statement
         return None if said is None else said.builder
 
     @property
@@ -96,38 +99,59 @@ def examine(content: bytes, trust: Trust, verifier: Verifier, today: date) -> Cl
         said = load_said(envelope.payload)
     except InvalidRecord as error:
         return Claim(content, Standing.UNREADABLE, reason=str(error))
-    if isinstance(said, FailedBuild):
-        bare = Claim(content, Standing.UNKNOWN, failure=said)
-    else:
-        bare = Claim(content, Standing.UNKNOWN, said)
-    signer = _signer(envelope, said.builder, trust, verifier)
+    match said:
+        case FailedBuild():
+            bare = Claim(content, Standing.UNKNOWN, failure=said)
+        case Result():
+            bare = Claim(content, Standing.UNKNOWN, result=said)
+        case Statement():
+            bare = Claim(content, Standing.UNKNOWN, said)
+    builder = said.builder
+    signer = _signer(envelope, builder, trust, verifier)
     if signer is None:
-        if said.builder in [trusted.key.builder for trusted in trust.keys]:
-            reason = f"it says that it is of {said.builder}, who did not sign it"
+        if builder in [trusted.key.builder for trusted in trust.keys]:
+            reason = f"it says that it is of {builder}, who did not sign it"
             return replace(bare, standing=Standing.FORGED, reason=reason)
-        return replace(bare, reason=f"{said.builder} is not trusted")
+        return replace(bare, reason=f"{builder} is not trusted")
     name = signer.key.name
-    if signer.key.builder != said.builder:
-        reason = f"{name} signed it, and it says that it is of {said.builder}"
+    if signer.key.builder != builder:
+        reason = f"{name} signed it, and it says that it is of {builder}"
         return replace(bare, standing=Standing.FORGED, signer=name, reason=reason)
     lapsed = signer.why_not(today)
     standing = Standing.LAPSED if lapsed else Standing.TRUSTED
     return replace(bare, standing=standing, signer=name, reason=lapsed or "")
 
 
-def load_said(payload: bytes) -> Statement | FailedBuild:
-    """What a payload says: what a build gave, or that it failed.
+def load_said(payload: bytes) -> Statement | FailedBuild | Result:
+    """What a payload says: what a build gave, that it failed, or what was found of it.
 
     Raises:
-        InvalidRecord: neither.
+        InvalidRecord: none of these.
     """
     try:
         return load_statement(payload)
-    except InvalidRecord as error:
-        try:
-            return load_failure(payload)
-        except InvalidRecord:
-            raise error from None
+    except InvalidRecord:
+        for load in (load_failure, load_result):
+            try:
+                return load(payload)
+            except InvalidRecord:
+                continue
+        raise
+
+
+def result_in(content: bytes) -> Result:
+    """What an envelope says that somebody found; its signature is not verified.
+
+    Raises:
+        InvalidRecord: it holds something else.
+    """
+    envelope = load_envelope(content)
+    if envelope.payload_type != PAYLOAD_TYPE:
+        raise InvalidRecord("envelope", f"its payload is {envelope.payload_type:.80}")
+    said = load_said(envelope.payload)
+    if not isinstance(said, Result):
+        raise InvalidRecord("statement", "it is a claim about a build")
+    return said
 
 
 def _signer(

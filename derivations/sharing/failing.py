@@ -1,19 +1,16 @@
-"""Failures: what a builder says of a build that gave nothing (in-toto SVR v0.2).
+"""Failures: what a builder says of a build that gave nothing.
 
 An in-toto statement must have a subject; here it is the derivation.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
-from fromager.derivations.sharing.statement import DERIVATION, STATEMENT_TYPE
-from fromager.store import NOT_A_RECORD, Digest, InvalidRecord
+from fromager.derivations.sharing.results import Result, dump_result, load_result
+from fromager.store import Digest, InvalidRecord
 
-PREDICATE_TYPE: Final = "https://in-toto.io/attestation/svr/v0.2"
 PROPERTY: Final = "FROMAGER_BUILD_FAILED"
 
 
@@ -30,25 +27,10 @@ class FailedBuild:
 
 
 def dump_failure(failure: FailedBuild) -> bytes:
-    """The canonical JSON: keys sorted, no blanks, all outside ASCII escaped."""
-    moment = datetime.fromtimestamp(failure.time, UTC).replace(tzinfo=None)
-    return json.dumps(
-        {
-            "_type": STATEMENT_TYPE,
-            "subject": [
-                {"name": failure.subject, "digest": {DERIVATION: failure.key.hex}}
-            ],
-            "predicateType": PREDICATE_TYPE,
-            "predicate": {
-                "verifier": {"id": failure.builder},
-                "timeCreated": f"{moment.isoformat()}Z",
-                "properties": [PROPERTY],
-            },
-        },
-        sort_keys=True,
-        separators=(",", ":"),
-        ensure_ascii=True,
-    ).encode("ascii")
+    """The canonical JSON; see `dump_result`."""
+    return dump_result(
+        Result(failure.builder, failure.key, failure.subject, (PROPERTY,), failure.time)
+    )
 
 
 def load_failure(content: bytes) -> FailedBuild:
@@ -57,19 +39,9 @@ def load_failure(content: bytes) -> FailedBuild:
     Raises:
         InvalidRecord: anything else than a statement that a build failed.
     """
-    try:
-        value = json.loads(content)
-        if value["_type"] != STATEMENT_TYPE or value["predicateType"] != PREDICATE_TYPE:
-            raise InvalidRecord("statement", "it is not about a build")
-        predicate = value["predicate"]
-        if PROPERTY not in predicate["properties"]:
-            raise InvalidRecord("statement", "it does not say that a build failed")
-        (subject,) = value["subject"]
-        return FailedBuild(
-            str(predicate["verifier"]["id"]),
-            Digest.parse(f"blake3:{subject['digest'][DERIVATION]}"),
-            str(subject["name"]),
-            int(datetime.fromisoformat(predicate["timeCreated"]).timestamp()),
-        )
-    except NOT_A_RECORD as error:
-        raise InvalidRecord("statement", f"it cannot be read: {error}") from error
+    found = load_result(content)
+    if PROPERTY not in found.properties:
+        raise InvalidRecord("statement", "it does not say that a build failed")
+    if found.digests:
+        raise InvalidRecord("statement", "a build that failed gave nothing")
+    return FailedBuild(found.builder, found.key, found.name, found.time)

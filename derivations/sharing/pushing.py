@@ -18,6 +18,7 @@ from fromager.store import (
     File,
     InvalidRecord,
     ObjectRecord,
+    blob_digest,
     derived_digest,
 )
 
@@ -67,9 +68,10 @@ class Pusher:
         roots: Sequence[Realisation],
         steps: Sequence[Realisation],
         failures: Sequence[tuple[str, Failure]] = (),
+        results: Sequence[bytes] = (),
     ) -> Pushed:
-        """Bring steps, which are the closure of the roots, inputs first; and, by their
-        subjects, builds that failed here.
+        """Bring steps, which are the closure of the roots, inputs first; by their
+        subjects, builds that failed here; and envelopes about what was found of steps.
 
         Bytes of files come first, then what tells of them, then the claims; the index
         names them last. Cut off anywhere, the same push goes on where it was.
@@ -80,7 +82,7 @@ class Pusher:
             ObjectDamaged: the store does not hold what it should.
         """
         claims = self._claims(steps)
-        name = self._name(roots, claims, failures)
+        name = self._name(roots, claims, failures, results)
         known = self._remembered(name)
         self.cache.begin()
         if known is not None and known in _contents(self.cache.pushes()):
@@ -88,7 +90,7 @@ class Pusher:
         keys = frozenset([step.key for step in steps] + [f.key for _, f in failures])
         neighbours = self._neighbours(keys)
         manifest, brought = self._bring(objects_in_order(self.store, steps), neighbours)
-        lines = self._envelopes(claims, failures)
+        lines = self._envelopes(claims, failures).union(results)
         said = layout.dump_claims(lines)
         part = layout.dump_manifest(manifest)
         written = brought.written + self.cache.put(part) + self.cache.put(said)
@@ -134,11 +136,13 @@ class Pusher:
         roots: Iterable[Realisation],
         claims: Iterable[Realisation],
         failures: Iterable[tuple[str, Failure]],
+        results: Iterable[bytes],
     ) -> Digest:
         """Names all that a push says, so that it is not said twice."""
         rows = [self.by, *sorted(claim.record_digest.hex for claim in claims)]
         rows += ["roots", *sorted(root.key.hex for root in roots)]
         rows += ["failures", *sorted(f"{f.key.hex} {f.time}" for _, f in failures)]
+        rows += ["results", *sorted(blob_digest(each).hex for each in results)]
         return derived_digest(CONTEXT, "\n".join(rows).encode())
 
     def _remembered(self, name: Digest) -> tuple[Digest, Digest] | None:

@@ -79,7 +79,7 @@ def dump_statement(statement: Statement) -> bytes:
     return json.dumps(
         {
             "_type": STATEMENT_TYPE,
-            "subject": [_subject(statement.realisation)],
+            "subject": [statement_subject(statement.realisation)],
             "predicateType": PREDICATE_TYPE,
             "predicate": {
                 "buildDefinition": _definition(statement),
@@ -117,7 +117,8 @@ def load_statement(content: bytes) -> Statement:
         raise InvalidRecord("statement", f"it cannot be read: {error}") from error
 
 
-def _subject(realisation: Realisation) -> dict[str, object]:
+def statement_subject(realisation: Realisation) -> dict[str, Any]:
+    """The output of a build, as in-toto names what a statement is about."""
     digest = {OBJECT: realisation.output_digest.hex}
     if sha256 := realisation.fact("sha256"):
         digest["sha256"] = sha256

@@ -11,11 +11,22 @@ import shutil
 import subprocess
 import zipfile
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import pytest
 
-from fromager.derivations import Cache, Retries, build_steps
+from fromager.derivations import (
+    Belief,
+    Cache,
+    Keyring,
+    KeyVerifier,
+    Retries,
+    Standing,
+    Trust,
+    TrustedKey,
+    build_steps,
+)
 from fromager.derivations.index.transport import HttpSettings
 from fromager.derivations.sharing.places import PlaceMeans, open_place
 from fromager.store import open_store
@@ -23,12 +34,13 @@ from support.cache_server import FileServer, file_server
 from support.command_line import Outcome, Place
 from support.index import LocalIndex, local_index
 from support.projects import sdist
-from support.sharing import impostor, pusher_of
+from support.sharing import TODAY, impostor, pusher_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from fromager.derivations.sharing.results import Result
     from fromager.store import Realisation
 
 
@@ -300,6 +312,111 @@ def test_a_builder_who_is_forged_is_not_believed(
     assert "did not sign it" in challenge.out
     assert verify.code == 3
     assert "forged" in verify.out
+
+
+def results(machine: Machine, file: str = "found.jsonl") -> dict[str, Result]:
+    """What was attested of wheels, by the name of the file."""
+    lines = (machine.folder / "work" / file).read_bytes().splitlines()
+    found = [belief_in(machine).examine(line) for line in lines]
+    assert {claim.standing for claim in found} == {Standing.TRUSTED}
+    return {
+        claim.result.name: claim.result
+        for claim in found
+        if claim.result is not None and claim.result.name.endswith(".whl")
+    }
+
+
+def belief_in(machine: Machine) -> Belief:
+    keyring = Keyring(machine.folder / "home" / machine.name / ".config" / "fromager")
+    (own,) = keyring.signing_keys()
+    return Belief(Trust((TrustedKey(own.public),)), KeyVerifier(), TODAY)
+
+
+WHEEL = "demo-1.0-py3-none-any.whl"
+AGAINST = ("demo", "--attest", "found.jsonl", "--against")
+
+
+def test_what_was_verified_is_attested(alice: Machine, built: str) -> None:
+    outcome = alice.run("verify", *AGAINST, built, "--policy", "policy.toml")
+
+    assert outcome.code == 0, outcome.err
+    result = results(alice)[WHEEL]
+    with open_store(alice.store, create=False) as store:
+        claim = store.history("wheel", "demo==1.0")[0]
+        (wheel,) = store.place(claim.output).iterdir()
+        assert dict(result.digests)["sha256"] == sha256(wheel.read_bytes()).hexdigest()
+    assert result.key == claim.key
+    assert result.builder == "urn:fromager:builder:alice"
+    assert result.properties == (
+        "FROMAGER_BUILDERS_2_OF_2",
+        "FROMAGER_REPRODUCED_BIT",
+        "FROMAGER_VERIFIED",
+    )
+    policy = (alice.folder / "work" / "policy.toml").read_bytes()
+    assert result.policies == (("policy.toml", sha256(policy).hexdigest()),)
+
+
+def test_a_disagreement_is_attested_too(
+    alice: Machine, other_bob: Machine, other_cache: FileServer, tmp_path: Path
+) -> None:
+    claim = tampered(other_bob, tmp_path / "tampered")
+    push_as(other_bob, other_cache, claim, "bob")
+
+    verify = alice.run("verify", *AGAINST, other_cache.url, "--policy", "policy.toml")
+    verified = results(alice)[WHEEL].properties
+    challenge = alice.run("challenge", *AGAINST, other_cache.url, "--no-diff")
+    challenged = results(alice)[WHEEL].properties
+
+    assert (verify.code, challenge.code) == (2, 2), verify.err + challenge.err
+    assert {"FROMAGER_DIFFERS", "FROMAGER_NOT_VERIFIED"} <= set(verified)
+    assert "FROMAGER_REPRODUCED_BIT" not in verified
+    assert challenged == ("FROMAGER_BUILDERS_1_OF_2", "FROMAGER_DIFFERS")
+
+
+def test_a_result_is_shared_and_never_counted_as_a_build(
+    alice: Machine, bob: Machine, other_cache: FileServer
+) -> None:
+    """Alice alone built it: that she verified it, too, is no second build."""
+    url = other_cache.url
+    check = alice.run("check", "alone", "--attest", "found.jsonl")
+    assert check.code == 0, check.err
+    (result,) = results(alice).values()
+    assert result.properties == ("FROMAGER_BUILDS_2_OF_2", "FROMAGER_REPRODUCED_BIT")
+    alice.done("push", "alone", "--to", url, "--results", "found.jsonl")
+    bob.done("pull", "alone", "--from", url)
+
+    challenge = bob.run("challenge", "alone", "--against", url, "--json")
+    verify = bob.run("verify", "alone", "--against", url, "--policy", "policy.toml")
+
+    (item,) = (
+        each
+        for each in challenge.json["items"]
+        if (each["kind"], each["subject"]) == ("wheel", "alone==1.0")
+    )
+    assert item["outcome"] == "inconclusive"
+    assert item["results"] == [
+        {"verifier": "alice", "properties": list(result.properties)}
+    ]
+    told = "alone==1.0 (wheel): alice found FROMAGER_BUILDS_2_OF_2"
+    assert told in bob.run("challenge", "alone", "--against", url).out
+    assert verify.code == 1
+    assert "alone==1.0 (wheel): missing: 1 of 2 say so" in verify.out
+
+
+def test_results_are_signed_before_work_begins_or_not_at_all(
+    alice: Machine, built: str
+) -> None:
+    words = ("verify", *AGAINST, built, "--policy", "policy.toml")
+    (alice.folder / "work" / "claim.jsonl").write_bytes(b'{"payload":""}\n')
+
+    nobody = alice.run(*words, "--signing-key", "nobody")
+    nowhere = alice.run("check", "alone", "--attest", "no/such/folder")
+    other = alice.run("push", "demo", "--to", built, "--results", "claim.jsonl")
+
+    assert nobody.code == nowhere.code == other.code == 2
+    assert "no key named nobody" in nobody.error
+    assert "no/such/folder is no place for a file" in nowhere.error
+    assert "claim.jsonl holds something else than results" in other.error
 
 
 def test_differences_are_not_fetched_if_nobody_asks(
