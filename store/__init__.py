@@ -31,6 +31,7 @@ _HOME = {
     "liveness": "Edge",
     "local": "LocalStore",
     "locks": "Caller",
+    "mounts": "file_system_of",
     "opening": "make_room",
     "other_store": "OtherStore",
     "path": "StorePath check_name",

@@ -51,6 +51,7 @@ from fromager.store.layered import LayeredStore as LayeredStore
 from fromager.store.liveness import Edge as Edge
 from fromager.store.local import LocalStore as LocalStore
 from fromager.store.locks import Caller as Caller
+from fromager.store.mounts import file_system_of as file_system_of
 from fromager.store.opening import make_room as make_room
 from fromager.store.other_store import OtherStore as OtherStore
 from fromager.store.path import StorePath as StorePath

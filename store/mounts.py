@@ -115,6 +115,13 @@ def mount_of(place: Path, mounts: Iterable[Mount]) -> Mount | None:
     return best
 
 
+def file_system_of(place: Path) -> str | None:
+    """The kind of file system that a folder lies on: `ext4`, `tmpfs`; None where that
+    is not told."""
+    mount = mount_of(place.resolve(), parse_mounts(read_mounts()))
+    return None if mount is None else mount.kind
+
+
 def _text(field: bytes) -> str:
     plain = _ESCAPED.sub(lambda match: bytes([int(match[1], 8) & 0xFF]), field)
     return plain.decode("utf-8", "surrogateescape")

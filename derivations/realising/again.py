@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from fromager.derivations.errors import BuildError
 from fromager.derivations.realising.build import MemoryShort, is_small, lacks_memory
+from fromager.derivations.realising.host_facts import facts_of_folder
 from fromager.derivations.realising.instantiate import object_name
 from fromager.derivations.realising.rebuilding import USUAL, Conditions, Rebuilt
 from fromager.derivations.realising.recipes import recipe_of
@@ -65,12 +66,13 @@ def build_again(
     with ExitStack() as held:
         done = _do(means, step, conditions, held)
         log = done.folder / "log"
+        here = facts_of_folder(done.folder) if log.exists() else ()
         yield Rebuilt(
             realisation,
             _digest(done.path),
             done.path,
             realisation.level,
-            tuple(sorted(done.facts)),
+            tuple(sorted((*done.facts, *here))),
             done.started,
             max(0.0, means.clock() - done.started),
             log if log.exists() else None,

@@ -21,6 +21,7 @@ from fromager.derivations.realising.backend import (
 )
 from fromager.derivations.realising.build_log import BuildLog, last_lines
 from fromager.derivations.realising.history import Failure, remember_failure
+from fromager.derivations.realising.host_facts import facts_of_folder
 from fromager.derivations.realising.instantiate import object_name
 from fromager.derivations.realising.steps import Made, NotTold, Postponed
 from fromager.store import StoreError
@@ -138,24 +139,25 @@ class BuildPlace:
         name = object_name(build.subject)
         with self.store.scratch(name, in_memory=in_memory) as scratch:
             log = BuildLog(scratch.path / "log", build.subject, self.report)
+            here = facts_of_folder(scratch.path)
             try:
                 answer = self._run(build, scratch.path, epoch, log)
                 if isinstance(build, RequiresRun):
-                    return self._answer(transaction, build, answer)
+                    return self._answer(transaction, build, answer, here)
                 if answer.status is HookStatus.MORE:
                     with self.store.transaction() as alone:
-                        self._claim_answer(alone, build, answer, steps, started)
+                        self._claim_answer(alone, build, answer, here, steps, started)
                     raise Postponed(answer.requires)
                 if answer.status is HookStatus.HOOK_MISSING:
                     raise NotTold(build.subject)
-                self._claim_answer(transaction, build, answer, steps, started)
+                self._claim_answer(transaction, build, answer, here, steps, started)
                 if isinstance(build, WheelBuild):
                     made = self._wheel(build, transaction, scratch.path, epoch)
                 else:
                     made = self._metadata(
                         build, transaction, scratch.path, answer.result
                     )
-                return replace(made, facts=(*made.facts, *log.facts))
+                return replace(made, facts=(*made.facts, *log.facts, *here))
             except (BuildError, StoreError, OSError) as error:
                 if lacks_memory(scratch, log.tail):
                     raise MemoryShort from error
@@ -206,24 +208,30 @@ class BuildPlace:
         )
 
     def _answer(
-        self, transaction: Transaction, build: BackendRun, answer: HookAnswer
+        self,
+        transaction: Transaction,
+        build: BackendRun,
+        answer: HookAnswer,
+        here: tuple[tuple[str, str], ...],
     ) -> Made:
         content = json.dumps(sorted(answer.requires)).encode()
         name = object_name(f"{build.subject}-requires.json")
-        return Made(transaction.add_bytes(content, name), build.arrangement.facts)
+        facts = (*build.arrangement.facts, *here)
+        return Made(transaction.add_bytes(content, name), facts)
 
     def _claim_answer(
         self,
         transaction: Transaction,
         build: BackendRun,
         answer: HookAnswer,
+        here: tuple[tuple[str, str], ...],
         steps: Steps,
         started: float,
     ) -> None:
         """Register what the backend answered, as a derivation of its own."""
         if steps.known(build.question.key) is not None:
             return
-        made = self._answer(transaction, build, answer)
+        made = self._answer(transaction, build, answer, here)
         more = build.arrangement.inputs.values()
         inputs = (build.source, build.environment, *more)
         steps.claim(transaction, build.question, inputs, made, started)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from fromager.store import file_system_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -35,7 +37,7 @@ class HostDifference:
     """Something in which two builds were done otherwise."""
 
     name: str
-    """`kernel`, `processor`, `cores`, or a program whose version differs."""
+    """`kernel`, `processor`, `cores`, `filesystem`, or a program whose version differs."""
     first: str | None
     """None if the builder does not tell."""
     second: str | None
@@ -65,6 +67,12 @@ def facts_of_host(
         **{f"{VERSION}{name}": version for name, version in programs.items()},
     }
     return tuple(sorted(found.items()))
+
+
+def facts_of_folder(folder: Path) -> tuple[tuple[str, str], ...]:
+    """Facts of the folder that a build is done in; nothing that names it."""
+    kind = file_system_of(folder)
+    return () if kind is None else ((f"{HOST}filesystem", kind),)
 
 
 def nothing_told(level: str) -> tuple[tuple[str, str], ...]:

@@ -7,7 +7,7 @@ in. It runs in the sandbox, with nothing of its own machine but that object.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from fromager.derivations.building.sandbox import keyed_environment
@@ -16,6 +16,7 @@ from fromager.derivations.errors import BuildError
 from fromager.derivations.realising import instantiate
 from fromager.derivations.realising.build_log import BuildLog, last_lines
 from fromager.derivations.realising.history import Failure, remember_failure
+from fromager.derivations.realising.host_facts import facts_of_folder
 from fromager.derivations.realising.plugin_calls import (
     FOLDER,
     PREPARE,
@@ -248,7 +249,9 @@ class OverriddenSteps:
         with store.scratch(name) as scratch:
             log = BuildLog(scratch.path / "log", subject, self.steps.report)
             try:
-                return work(scratch.path / "build", log)
+                made = work(scratch.path / "build", log)
+                here = facts_of_folder(scratch.path)
+                return replace(made, facts=(*made.facts, *here))
             except BuildError as error:
                 error.log_tail = error.log_tail or last_lines(log.tail)
                 error.log_of = subject

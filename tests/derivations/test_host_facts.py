@@ -15,9 +15,11 @@ from fromager.derivations import (
     host_differences,
     host_kernels,
 )
+from fromager.derivations.realising.host_facts import facts_of_folder
+from fromager.store import file_system_of
 from support.sharing import realisation
 
-NAMES = ("host.cores", "host.kernel", "version.fromager", "sha256")
+NAMES = ("host.cores", "host.filesystem", "host.kernel", "version.fromager", "sha256")
 FACTS = st.dictionaries(st.sampled_from(NAMES), st.text(max_size=4), max_size=4)
 
 
@@ -37,6 +39,21 @@ def test_the_machine_is_told_and_not_named() -> None:
     text = " ".join(facts.values())
     assert socket.gethostname() not in text.split()
     assert str(Path.home()) not in text
+
+
+def test_the_file_system_of_a_folder_is_told_and_not_its_place(tmp_path: Path) -> None:
+    memory = Path("/dev/shm")
+    if os.access(memory, os.W_OK) and file_system_of(memory) == "tmpfs":
+        assert facts_of_folder(memory / "not" / "there") == (
+            ("host.filesystem", "tmpfs"),
+        )
+    (name, kind) = facts_of_folder(tmp_path)[0]
+    (tmp_path / "link").symlink_to("/proc")
+
+    assert name == "host.filesystem"
+    assert kind == file_system_of(tmp_path)
+    assert "/" not in kind
+    assert facts_of_folder(tmp_path / "link") == (("host.filesystem", "proc"),)
 
 
 @given(one=FACTS, two=FACTS)

@@ -212,6 +212,9 @@ def test_rounds_are_kept_as_evidence_and_never_used(place: Place) -> None:
         len(claims) - 1
     )
     assert len({claim.output_digest for claim in claims}) >= 2
+    kinds = {claim.fact("host.filesystem") for claim in claims}
+    assert len(kinds) == 1, "rounds are built where the first build was"
+    assert None not in kinds
     # What was seen once stays known, whatever later rounds give.
     assert place.run("check", requirement("clock")).code == 2
 
