@@ -35,6 +35,7 @@ _HOME = {
     "comparing.compare": "compare",
     "comparing.contents": "Contents open_contents",
     "comparing.diffoscope": "diffoscope",
+    "comparing.logs": "LogDifference compare_logs",
     "comparing.page": "html_page",
     "comparing.report": "Finding MemberDifference Report Sameness",
     "comparing.summary": "summary verdict",
@@ -71,6 +72,7 @@ _HOME = {
     "locking.writing": "format_lock",
     "project_requirements": "read_project",
     "realising.again": "build_again",
+    "realising.build_log": "log_of",
     "realising.events": (
         "Event LogOutput Noted Reporter StepFailed StepFinished StepReused "
         "StepStarted StepSubstituted Waiting"

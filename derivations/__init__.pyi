@@ -49,6 +49,8 @@ from fromager.derivations.comparing.compare import compare as compare
 from fromager.derivations.comparing.contents import Contents as Contents
 from fromager.derivations.comparing.contents import open_contents as open_contents
 from fromager.derivations.comparing.diffoscope import diffoscope as diffoscope
+from fromager.derivations.comparing.logs import LogDifference as LogDifference
+from fromager.derivations.comparing.logs import compare_logs as compare_logs
 from fromager.derivations.comparing.page import html_page as html_page
 from fromager.derivations.comparing.report import Finding as Finding
 from fromager.derivations.comparing.report import MemberDifference as MemberDifference
@@ -140,6 +142,7 @@ from fromager.derivations.plugins.plugins import Plugins as Plugins
 from fromager.derivations.project_requirements import read_project as read_project
 from fromager.derivations.realising.again import build_again as build_again
 from fromager.derivations.realising.annotated import as_built as as_built
+from fromager.derivations.realising.build_log import log_of as log_of
 from fromager.derivations.realising.events import Event as Event
 from fromager.derivations.realising.events import LogOutput as LogOutput
 from fromager.derivations.realising.events import Noted as Noted

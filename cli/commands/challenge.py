@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from fromager.cli.attachments import replay
 from fromager.cli.attesting import attest_options, open_signer, write_results
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.others import explain
@@ -111,6 +112,8 @@ def _print(
         for report in reports.get(str(item.recorded.key), ()):
             for line in summary(report):
                 console.data(f"  {line}".rstrip())
+            again = replay(item.recorded, report)
+            console.data(f"  to see whether it is so here: {again}")
     for reasons, items in _by_reasons(found.having(Outcome.UNTRUSTED)):
         console.data(f"{_few(items)}: untrusted")
         for reason in reasons:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fromager.cli.attachments import compare_builds, log_lines, replay
 from fromager.cli.attesting import attest_options, open_signer, write_results
 from fromager.cli.exit_codes import ExitCode
 from fromager.cli.failures import show
@@ -252,9 +253,20 @@ def _put(store: LocalStore, folder: Path, verdict: Verdict, report: Report) -> N
             (place / name).chmod(0o755)
         else:
             _copy(source, place / name)
-    page = html_page(report, f"{recorded.subject} ({recorded.kind})")
+    second = next((c for c in verdict.others if c.output == verdict.telling), None)
+    logs, again = compare_builds(store, recorded, second), replay(recorded, report)
+    texts = [("See it again", again)]
+    if logs is not None:
+        texts.insert(0, ("Logs", "\n".join(log_lines(logs))))
+    title = f"{recorded.subject} ({recorded.kind})"
+    page = html_page(report, title, attached=texts)
     (place / "report.html").write_text(page, encoding="utf-8")
-    row = {"verdict": verdict.row, "report": report.row}
+    row = {
+        "verdict": verdict.row,
+        "report": report.row,
+        "logs": None if logs is None else logs.row,
+        "replay": again,
+    }
     (place / "report.json").write_text(json.dumps(row, indent=2), encoding="utf-8")
 
 

@@ -9,6 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fromager.cli.attachments import (
+    LINES_SHOWN,
+    compare_builds,
+    log_lines,
+    replay,
+)
 from fromager.cli.collections import (
     changed_collections,
     compare_rebuilt,
@@ -22,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fromager.cli.wiring import Wiring
-    from fromager.derivations import HostDifference, Reason, Report
+    from fromager.derivations import HostDifference, LogDifference, Reason, Report
     from fromager.store import LocalStore, Realisation
 
 
@@ -85,11 +91,18 @@ def command(
             held.enter_context(open_contents(two.path)),
             wiring.clues,
         )
+    logs = None
+    if not _identical(report):
+        logs = compare_builds(store, one.realisation, two.realisation)
+    again = _replay(one, same, report)
     attached = _diffoscope(wiring, one.path, two.path) if attach else ""
     if html is not None:
         title = f"{report.first.name} and {report.second.name}"
         lines = [str(each) for each in (*reasons, *hosts)]
-        page = html_page(report, title, lines, attached)
+        texts = [("Logs", "\n".join(log_lines(logs)))] if logs is not None else []
+        texts += [("See it again", again)] if again is not None else []
+        texts += [("diffoscope", attached)] if attached else []
+        page = html_page(report, title, lines, texts)
         Path(html).write_text(page, encoding="utf-8")
     if as_json:
         more = {"diffoscope": attached} if attach else {}
@@ -98,12 +111,15 @@ def command(
             "same_derivation": same,
             "inputs": rows,
             "hosts": [each.row for each in hosts],
+            "logs": None if logs is None else logs.row,
+            "replay": again,
             **report.row,
             **more,
         }
         wiring.console.json(value)
     else:
-        _print(wiring, report, same, (*reasons, *hosts), attached)
+        _print(wiring, report, same, (*reasons, *hosts))
+        _print_beside(wiring, logs, again, attached)
     return ExitCode.DONE if _identical(report) else ExitCode.DIFFERENT
 
 
@@ -150,6 +166,13 @@ def _inputs(
         return False, ()
     same = one.realisation.key == two.realisation.key
     return same, compare_inputs(store, one.realisation, two.realisation)
+
+
+def _replay(one: Subject, same: bool | None, report: Report) -> str | None:
+    """How to see the difference again; None if it is none of one derivation."""
+    if one.realisation is None or not same or _identical(report):
+        return None
+    return replay(one.realisation, report)
 
 
 def _hosts(one: Subject, two: Subject) -> tuple[HostDifference, ...]:
@@ -201,7 +224,6 @@ def _print(
     report: Report,
     same: bool | None,
     reasons: Sequence[Reason | HostDifference],
-    attached: str,
 ) -> None:
     from fromager.derivations import summary
 
@@ -213,6 +235,19 @@ def _print(
         console.data(f"  {reason}")
     for line in summary(report):
         console.data(line)
+
+
+def _print_beside(
+    wiring: Wiring, logs: LogDifference | None, again: str | None, attached: str
+) -> None:
+    console = wiring.console
+    if logs is not None:
+        title, *lines = log_lines(logs, LINES_SHOWN)
+        console.data(f"\n{title}")
+        for line in lines:
+            console.data(f"  {line}")
+    if again is not None:
+        console.data(f"\nto see it again: {again}")
     if attached:
         console.data(f"\n{attached}")
 

@@ -24,6 +24,7 @@ from fromager.derivations.checking.verdict import (
 )
 from fromager.derivations.errors import DerivationError, Stopped
 from fromager.derivations.realising.again import build_again
+from fromager.derivations.realising.build_log import fact_of_log, keep_log_of_round
 from fromager.derivations.realising.events import (
     StepFailed,
     StepFinished,
@@ -221,6 +222,7 @@ class _Check:
             "purpose": PURPOSE_CHECK,
             "round": str(number),
             **({"varied": ",".join(varied)} if varied else {}),
+            **dict([fact_of_log(again.log)] if again.log is not None else []),
         }
         with store.transaction() as transaction:
             if again.path.is_dir():
@@ -229,16 +231,18 @@ class _Check:
                 )
             else:
                 added = transaction.add_file(again.path, recorded.output.name)
-            transaction.register(
-                replace(
-                    recorded,
-                    output=added.path,
-                    output_digest=added.digest,
-                    started=int(again.started),
-                    duration=again.duration,
-                    facts=tuple(sorted(facts.items())),
-                )
+            claim = replace(
+                recorded,
+                output=added.path,
+                output_digest=added.digest,
+                started=int(again.started),
+                duration=again.duration,
+                facts=tuple(sorted(facts.items())),
             )
+            transaction.register(claim)
+            if again.log is not None and not again.same:
+                # Of what is the same, the log says the same.
+                keep_log_of_round(store, claim, again.log)
         return added.path
 
 

@@ -34,11 +34,14 @@ summary { cursor: pointer; padding: .25rem 0 }
 
 
 def html_page(
-    report: Report, title: str, inputs: Sequence[str] = (), attached: str = ""
+    report: Report,
+    title: str,
+    inputs: Sequence[str] = (),
+    attached: Sequence[tuple[str, str]] = (),
 ) -> str:
     """The whole page; `inputs` are lines about what the two were built from.
 
-    `attached` is the report of another tool, as text.
+    `attached` are titles and texts of other reports, such as that of another tool.
     """
     return "\n".join(
         (
@@ -52,7 +55,7 @@ def html_page(
             *_causes(report),
             *_findings("Archive", report.container),
             *_members(report.members),
-            f"<h2>diffoscope</h2><pre>{escape(attached)}</pre>" if attached else "",
+            *_attached(attached),
             "</body></html>\n",
         )
     )
@@ -111,6 +114,12 @@ def _members(members: Sequence[MemberDifference]) -> Iterator[str]:
         if member.excerpt:
             yield f"<pre>{_marked(member.excerpt)}</pre>"
         yield "</details>"
+
+
+def _attached(texts: Sequence[tuple[str, str]]) -> Iterator[str]:
+    for title, text in texts:
+        marked = _marked(text.splitlines())
+        yield f"<h2>{escape(title)}</h2><pre>{marked}</pre>"
 
 
 def _title(finding: Finding) -> str:

@@ -121,6 +121,12 @@ class Report:
         return tuple(real or ordered)
 
     @property
+    def variations(self) -> tuple[str, ...]:
+        """The variations of a check that would confirm the causes, each once."""
+        found = (EXPLANATIONS[cause].variation for cause in self.causes)
+        return tuple(dict.fromkeys(name for name in found if name is not None))
+
+    @property
     def findings(self) -> tuple[Finding, ...]:
         """Those of the container and of all members."""
         inside = [finding for member in self.members for finding in member.findings]

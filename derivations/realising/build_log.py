@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from typing import TYPE_CHECKING, Final
 
 from fromager.derivations.realising.events import LogOutput
@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
     from fromager.derivations.derivation import ResolvedDerivation
     from fromager.derivations.realising.events import Reporter
-    from fromager.store import LocalStore
+    from fromager.store import LocalStore, Realisation
 
+FACT: Final = "log_sha256"
 TAIL_BYTES: Final = 64 << 10
 TAIL_LINES: Final = 20
 
@@ -37,7 +38,7 @@ class BuildLog:
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
         """What is recorded of what was written until now: its hash."""
-        return (("log_sha256", self._hash.hexdigest()),)
+        return ((FACT, self._hash.hexdigest()),)
 
     @property
     def tail(self) -> str:
@@ -54,6 +55,30 @@ class BuildLog:
     def close(self) -> None:
         """Nothing more is written."""
         self._file.close()
+
+
+def keep_log_of_round(store: LocalStore, claim: Realisation, log: Path) -> None:
+    """Keep the log of a build that is evidence only, beside that of the build in use."""
+    store.save_log(claim.record_digest, log)
+
+
+def log_of(store: LocalStore, claim: Realisation) -> bytes | None:
+    """What the very build printed that a claim is about; None if that is not known.
+
+    Of several builds of one key, only the last one's log may be there.
+    """
+    sha256_told = claim.fact(FACT)
+    for name in (claim.record_digest, claim.key):
+        content = store.read_log(name) if sha256_told is not None else None
+        if content is not None and sha256(content).hexdigest() == sha256_told:
+            return content
+    return None
+
+
+def fact_of_log(log: Path) -> tuple[str, str]:
+    """What is recorded of a log: its hash."""
+    with log.open("rb") as stream:
+        return FACT, file_digest(stream, "sha256").hexdigest()
 
 
 def last_lines(text: str) -> tuple[str, ...]:

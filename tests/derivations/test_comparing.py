@@ -363,7 +363,9 @@ def test_the_page_is_whole_and_needs_nothing_else(tmp_path: Path) -> None:
     second = WheelMaker(files={"demo/<b>.py": b"a = '&lt;'\n"}).build(mode=0o600)
     report = two_wheels(tmp_path, first, second)
 
-    page = html_page(report, "<title>", ["input source: a -> b"], "more & more")
+    page = html_page(
+        report, "<title>", ["input source: a -> b"], [("Log", "more & more")]
+    )
 
     opened: list[str] = []
 

@@ -88,6 +88,44 @@ def test_what_was_built_from_other_inputs_is_told_first(
     assert text.startswith("different derivations gave them\n")
 
 
+CHATTY = """
+import os, tempfile, time
+print('began at', time.strftime('%Y-%m-%dT%H:%M:%SZ'), 'as process', os.getpid())
+print('made', tempfile.mkdtemp())
+VALUE = f'n{time.time_ns()}'
+print('chose', VALUE)
+print(f'done in {time.process_time():.3f} seconds')
+"""
+
+
+def test_the_logs_of_both_builds_are_compared_without_what_never_is_the_same(
+    place: Place, offer: Callable[..., None]
+) -> None:
+    offer("diff-chatty", imports=["chatty"], more={"chatty.py": CHATTY})
+    built = place.realise("diff-chatty").wheel("diff-chatty")
+    check = place.run("check", "diff-chatty", "--json", "--out", "found")
+    (verdict,) = check.json["verdicts"]
+    (other,) = verdict["others"]
+
+    told = place.run("diff", "--json", built["store_path"], other["output"]).json
+    text = place.run("diff", built["store_path"], other["output"], "--html", "p.html")
+
+    assert {"diff-chatty==1.0"} == {verdict["subject"]}
+    assert not told["logs"]["same"]
+    marks = [line.split(" n")[0] for line in told["logs"]["lines"]]
+    assert marks == ["- chose", "+ chose"], told["logs"]
+    assert told["replay"].startswith(f"fromager check {verdict['key']}")
+    assert f"to see it again: {told['replay']}\n" in text.out
+    assert "the logs of both builds differ:\n  - chose n" in text.out
+    assert "<del>- chose" in (place.folder / "p.html").read_text()
+    report = place.folder / "found" / "diff-chatty-1.0-wheel"
+    row = json.loads((report / "report.json").read_text())
+    assert row["logs"] == told["logs"]
+    assert row["replay"] in (report / "report.html").read_text()
+    words = told["replay"].split()[1:]
+    assert place.run(*words).code == 2
+
+
 def test_derivations_are_compared_down_to_where_the_change_began(
     place: Place, offer: Callable[..., None]
 ) -> None:
