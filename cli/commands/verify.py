@@ -67,6 +67,7 @@ def command(
     sharing = Sharing(wiring)
     path = wiring.folder / file
     policy = read_policy(path)
+    held = ((quote(path.name), sha256(path.read_bytes()).hexdigest()),)
     signer = open_signer(sharing, attest)
     belief = _belief(sharing, policy)
     with wiring.open_store(create=False) as store:
@@ -86,7 +87,6 @@ def command(
                 _own(sharing, policy),
             )
             found = found_by_proof(proof, len(policy.trust.keys))
-            held = ((quote(path.name), sha256(path.read_bytes()).hexdigest()),)
             write_results(sharing, signer, attest, found, held)
             reports = explain(wiring, store, caches, _differing(proof))
         finally:
