@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +20,9 @@ def host_facts(cores: int, sandbox_of: Callable[[str], Sandbox]) -> HostFacts:
 
     @cache
     def at(level: str) -> tuple[tuple[str, str], ...]:
+        # Most commands build nothing, and this takes 20 ms.
+        from importlib.metadata import version
+
         programs = {"fromager": version("fromager")}
         if level == "full":
             sandbox = sandbox_of(level)

@@ -5,7 +5,6 @@ So an answer is kept with the state of every file that led to it, and is looked 
 before anything else is imported. This module imports little, and must go on to do so.
 """
 
-import hashlib
 import json
 import os
 import sys
@@ -39,6 +38,9 @@ def place_of_answer(arguments: list[str]) -> str | None:
         *(VERSION, sys.hexversion, sys.executable, sys.path, os.getuid(), folder),
         *(_is_terminal(sys.stdout), _is_terminal(sys.stderr), arguments, around),
     ]
+    # Other commands do without it, and without OpenSSL.
+    import hashlib
+
     name = hashlib.blake2b(repr(words).encode("utf-8", "surrogateescape"))
     return f"{caches}/fromager/answers/{name.hexdigest()[:64]}.json"
 

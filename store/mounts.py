@@ -10,6 +10,7 @@ What is mounted is read from `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from enum import Enum
@@ -33,6 +34,22 @@ _NETWORK: Final = re.compile(
 _NETWORK_FUSE: Final = re.compile(
     r"afp|blobfuse|ceph|curlftp|dav|gcs|gluster|gvfs|hdfs|juice|moose|mfs|quobyte"
     r"|rclone|s3|sea|smb|ssh|vmhgfs"
+)
+
+
+_KEEP_CTIME: Final = frozenset(
+    [
+        "bcachefs",
+        "btrfs",
+        "ext2",
+        "ext3",
+        "ext4",
+        "f2fs",
+        "overlay",
+        "tmpfs",
+        "xfs",
+        "zfs",
+    ]
 )
 
 
@@ -120,6 +137,20 @@ def file_system_of(place: Path) -> str | None:
     is not told."""
     mount = mount_of(place.resolve(), parse_mounts(read_mounts()))
     return None if mount is None else mount.kind
+
+
+class ChangeTimes:
+    """Of which file systems the change times (ctime) tell of every change."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, bool] = {}
+
+    def hold(self, place: str | bytes, device: int) -> bool:
+        """Whether they do at a real path, which lies on the device with this number."""
+        if device not in self._known:
+            mount = mount_of(Path(os.fsdecode(place)), parse_mounts(read_mounts()))
+            self._known[device] = mount is not None and mount.kind in _KEEP_CTIME
+        return self._known[device]
 
 
 def _text(field: bytes) -> str:

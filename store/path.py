@@ -22,7 +22,7 @@ HASH_LENGTH: Final = 32
 NAME_LIMIT: Final = 211
 """The longest name, so that hash, dash, name and a suffix fit 255 bytes."""
 
-_PATH: Final = re.compile(r"[a-z2-7]{32}-[A-Za-z0-9+_=][A-Za-z0-9+._=-]{0,210}")
+PATH_PATTERN: Final = re.compile(r"[a-z2-7]{32}-[A-Za-z0-9+_=][A-Za-z0-9+._=-]{0,210}")
 _NAME: Final = re.compile(r"[A-Za-z0-9+_=][A-Za-z0-9+._=-]*")
 _HASH: Final = re.compile(r"[a-z2-7]{32}")
 
@@ -49,7 +49,7 @@ def check_path(text: str) -> str:
     Raises:
         InvalidName: not a store path.
     """
-    if _PATH.fullmatch(text) is None:
+    if PATH_PATTERN.fullmatch(text) is None:
         # That says what is wrong with it.
         return str(StorePath.parse(text))
     return text

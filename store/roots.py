@@ -21,7 +21,7 @@ from fromager.store.durability import (
 )
 from fromager.store.effects import no_effect
 from fromager.store.errors import LinkRefused
-from fromager.store.links import RECORD_VERSION, LinkState, read_link
+from fromager.store.links import RECORD_VERSION, LinkState, follow, parse_listing
 from fromager.store.locks import exclusive
 
 if TYPE_CHECKING:
@@ -118,7 +118,8 @@ def forget_links(
         for link in links:
             with suppress(FileNotFoundError):
                 place = Path(link.listing)
-                found, _ = read_link(layout, link.listing, place.read_bytes())
+                listed = parse_listing(link.listing, place.read_bytes())
+                found, _ = follow(layout, listed)
                 if found.state is LinkState.GONE:
                     effect("forget link")
                     place.unlink()

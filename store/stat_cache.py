@@ -57,20 +57,6 @@ _MAGIC: Final = b"fromager stat cache 1\n"
 _LENGTH: Final = Struct("<I")
 _TIME: Final = Struct("<q")
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
-_KEEP_CTIME: Final = frozenset(
-    [
-        "bcachefs",
-        "btrfs",
-        "ext2",
-        "ext3",
-        "ext4",
-        "f2fs",
-        "overlay",
-        "tmpfs",
-        "xfs",
-        "zfs",
-    ]
-)
 
 
 class Learnt(NamedTuple):
@@ -208,11 +194,14 @@ class StatCache:
         """
         if not (lessons and self._boot):
             return
-        trusted = _Trusted()
+        from fromager.store.mounts import ChangeTimes
+
+        trusted = ChangeTimes()
         try:
             for recollection, node in lessons[-KEPT:]:
                 memory = recollection.memory_of(node, self._boot)
-                if memory is not None and trusted.keeps_ctime(recollection.top):
+                top = recollection.top
+                if memory and trusted.hold(top, os.stat(top).st_dev):
                     staging.put_aside(dump_memory(memory), recollection.place)
             _prune(self._folder, staging)
         except OSError:
@@ -287,20 +276,3 @@ def _read(place: Path) -> bytes:
         return place.read_bytes()
     except OSError:
         return b""
-
-
-class _Trusted:
-    """Tells of which file systems the change times can be trusted."""
-
-    def __init__(self) -> None:
-        self._known: dict[int, bool] = {}
-
-    def keeps_ctime(self, top: bytes) -> bool:
-        """Whether the file system at a real path is such a one."""
-        from fromager.store.mounts import mount_of, parse_mounts, read_mounts
-
-        device = os.stat(top).st_dev
-        if device not in self._known:
-            mount = mount_of(Path(os.fsdecode(top)), parse_mounts(read_mounts()))
-            self._known[device] = mount is not None and mount.kind in _KEEP_CTIME
-        return self._known[device]

@@ -227,14 +227,14 @@ class Registry:
 
         Nothing else may refer to them.
         """
-        rows = [(path,) for path in paths]
         with self._transaction("FULL"):
-            self._connection.executemany(
-                "DELETE FROM refs WHERE referrer ="
-                " (SELECT id FROM objects WHERE path = ?)",
-                rows,
-            )
-            self._connection.executemany("DELETE FROM objects WHERE path = ?", rows)
+            # All that is found by its number goes in half the time.
+            ids: list[tuple[int]] = []
+            for part in batches(paths):
+                query = f"SELECT id FROM objects WHERE path IN ({marks(part)})"
+                ids += self._connection.execute(query, part)
+            self._connection.executemany("DELETE FROM refs WHERE referrer = ?", ids)
+            self._connection.executemany("DELETE FROM objects WHERE id = ?", ids)
 
     def forget_claims(self) -> list[tuple[str, str]]:
         """Forget realisations whose output is gone; their keys and records."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from fromager.store import LocalStore, open_store
+from fromager.store import Digest, InvalidRecord, LocalStore, StorePath, open_store
 from fromager.store.layout import StoreLayout
-from fromager.store.links import Links, LinkState
+from fromager.store.links import Links, LinkState, Listed, parse_listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,3 +84,79 @@ def test_a_link_that_is_led_elsewhere_or_removed_is_seen(
     assert found(links)[str(link)] == (LinkState.THERE, path)
     link.unlink()
     assert found(links)[str(link)] == (LinkState.GONE, path)
+
+
+def let_time_pass(folder: Path) -> None:
+    """Return when the file system's clock shows another time than now."""
+    probe = folder / "probe"
+    probe.write_bytes(b"")
+    before = probe.stat().st_ctime_ns
+    while probe.stat().st_ctime_ns == before:
+        probe.chmod(0o600)
+
+
+def test_a_link_that_is_led_elsewhere_in_a_folder_long_unchanged_is_seen(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    links = Links(StoreLayout(store.root))
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    link, other = tmp_path / "one" / "link", tmp_path / "two" / "link"
+    path, new = linked(store, link, b"first"), linked(store, other, b"other")
+    let_time_pass(tmp_path)
+    # An hour later all of it is old.
+    monkeypatch.setattr(
+        "fromager.store.links.time_ns", lambda: time.time_ns() + 3600 * 10**9
+    )
+    links.watch()
+    before = links.all()
+    assert links.all() is before
+
+    link.unlink()
+    link.symlink_to(store.root / new)
+    assert found(links) == {
+        str(link): (LinkState.THERE, new),
+        str(other): (LinkState.THERE, new),
+    }
+    let_time_pass(tmp_path)
+    (tmp_path / "two").rename(tmp_path / "three")
+    (tmp_path / "two").mkdir()
+    assert found(links)[str(other)] == (LinkState.GONE, new)
+
+    let_time_pass(tmp_path)
+    (tmp_path / "two").rmdir()
+    (tmp_path / "three").rename(tmp_path / "two")
+    assert found(links)[str(other)] == (LinkState.THERE, new)
+    assert path != new
+
+
+@given(st.text(), st.text(), st.integers(-1, 1 << 70))
+@settings(max_examples=100, deadline=None)
+def test_whatever_a_listing_says_is_read_as_it_was_written(
+    link: str, mount: str, made: int
+) -> None:
+    path = str(StorePath.of(Digest(b"d" * 32), "object"))
+    record = {"version": 1, "link": link, "mount": mount, "path": path, "made": made}
+
+    read = parse_listing("it", json.dumps(record).encode())
+
+    assert read == Listed(link, mount, path, made, "it")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": 2},
+        {"path": "x"},
+        {"path": "../" + "a" * 32 + "-object"},
+        {"link": 1},
+        {"made": "then"},
+    ],
+    ids=str,
+)
+def test_what_is_no_listing_is_refused(change: dict[str, object]) -> None:
+    path = str(StorePath.of(Digest(b"d" * 32), "object"))
+    record = {"version": 1, "link": "/l", "mount": "/", "path": path, "made": 1}
+
+    with pytest.raises(InvalidRecord):
+        parse_listing("it", json.dumps(record | change).encode())
