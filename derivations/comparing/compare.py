@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from fromager.derivations.building.record import (
@@ -53,8 +53,14 @@ def compare(first: Contents, second: Contents, clues: Clues) -> Report:
     sides = (_side(first), _side(second))
     if first.sha256 is not None and first.sha256 == second.sha256:
         return Report(*sides, Sameness.IDENTICAL)
+    tops = _other_tops(first, second)
+    if tops is not None:
+        first, second = _below(first, tops[0]), _below(second, tops[1])
     members = _Members(first, second, clues, DEEPEST).differences()
     container = tuple(_container(first, second, {each.path for each in members}))
+    if tops is not None:
+        top_folders = Finding(Cause.NAME, "the top folders differ", *tops)
+        container = (top_folders, *container)
     if members:
         return Report(*sides, Sameness.DIFFERENT, container, members)
     same = Sameness.SAME_CONTENT if container or first.sha256 else Sameness.IDENTICAL
@@ -62,6 +68,38 @@ def compare(first: Contents, second: Contents, clues: Clues) -> Report:
         detail = "the bytes of the archive differ, not what it holds or says"
         container = (Finding(Cause.CONTAINER, detail),)
     return Report(*sides, same, container, members)
+
+
+def _other_tops(first: Contents, second: Contents) -> tuple[str, str] | None:
+    """The folders that hold all of two archives, if they differ: sdists have one that
+    names the version (PEP 625)."""
+    tops = _top(first), _top(second)
+    if tops[0] is None or tops[1] is None or tops[0] == tops[1]:
+        return None
+    return tops[0], tops[1]
+
+
+def _top(contents: Contents) -> str | None:
+    if contents.format not in ("tar", "zip") or not contents.members:
+        return None
+    names = {member.path.partition("/")[0] for member in contents.members}
+    inside = all("/" in member.path for member in contents.members)
+    return names.pop() if len(names) == 1 and inside else None
+
+
+def _below(contents: Contents, top: str) -> Contents:
+    """The same without the folder that holds all of it; links into it, too."""
+    inside = f"{top}/"
+    members = (
+        replace(
+            member,
+            path=member.path.removeprefix(inside),
+            link=member.link and member.link.removeprefix(inside),
+        )
+        for member in contents.members
+        if member.path != inside
+    )
+    return replace(contents, members=tuple(members))
 
 
 def _side(contents: Contents) -> Side:

@@ -62,24 +62,28 @@ class Puller:
             except DerivationError as error:
                 if isinstance(error, Untrusted):
                     raise
-                self._tell(several[0], error)
                 for offer in several:
-                    self._take_from_any(offer)
+                    # What failed on its own is not tried again.
+                    sources = self._sources(offer)[len(several) == 1 :]
+                    self._take_from_any(offer, sources, error)
+                # Told only where it is not the end of it.
+                self._tell(several[0], error)
         return [self.store.realisations(offer.key)[0] for offer in offers]
 
-    def _take_from_any(self, offer: Offer) -> None:
-        """Take an offer from the first place that has all of it."""
-        failure: DerivationError | None = None
-        for source in self._sources(offer):
+    def _take_from_any(
+        self, offer: Offer, sources: Sequence[_Source], failure: DerivationError
+    ) -> None:
+        """Take an offer from the first place that has all of it; what failed before is
+        raised if none has."""
+        for source in sources:
             try:
                 self._take(source, [offer])
             except DerivationError as error:
                 if isinstance(error, Untrusted):
                     raise
-                failure = failure or error
             else:
                 return
-        raise failure or InputError(f"no cache has {offer}")
+        raise failure
 
     def _sources(self, offer: Offer) -> list[_Source]:
         found = [

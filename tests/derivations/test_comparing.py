@@ -60,11 +60,17 @@ def two_wheels(folder: Path, first: bytes, second: bytes) -> Report:
     )
 
 
-def sdist(members: dict[str, bytes], *, mtime: int = 1, **fields: Any) -> bytes:
+def sdist(
+    members: dict[str, bytes],
+    *,
+    mtime: int = 1,
+    top: str = "demo-1.0",
+    **fields: Any,
+) -> bytes:
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w") as tar:
         for path, content in members.items():
-            info = tarfile.TarInfo(f"demo-1.0/{path}")
+            info = tarfile.TarInfo(f"{top}/{path}")
             info.size = len(content)
             for name, value in fields.items():
                 setattr(info, name, value)
@@ -143,6 +149,57 @@ def test_members_of_one_side_and_executable_bits_are_told(tmp_path: Path) -> Non
     assert changes["demo/b.py"] == "only in second"
     assert changes["demo/run"] == "changed"
     assert {Cause.MEMBERS, Cause.MODE} <= set(report.causes)
+
+
+@pytest.mark.parametrize("suffix", [".tar.gz", ".zip"])
+def test_sdists_of_two_versions_are_compared_below_their_top_folders(
+    tmp_path: Path, suffix: str
+) -> None:
+    contents = [
+        {"PKG-INFO": f"Version: {version}\n".encode(), "demo/a.py": b"x = 1\n"}
+        for version in ("1.0", "1.1")
+    ]
+    contents[1]["demo/new.py"] = b""
+    places = []
+    for version, members in zip(("1.0", "1.1"), contents, strict=True):
+        top = f"demo-{version}"
+        packed = sdist(members, top=top)
+        if suffix == ".zip":
+            raw = io.BytesIO()
+            with zipfile.ZipFile(raw, "w") as archive:
+                archive.mkdir(top)
+                for path, content in members.items():
+                    archive.writestr(f"{top}/{path}", content)
+            packed = raw.getvalue()
+        places.append(write(tmp_path / version, f"{top}{suffix}", packed))
+
+    report = report_of(*places)
+
+    assert [(each.path, each.change) for each in report.members] == [
+        ("PKG-INFO", "changed"),
+        ("demo/new.py", "only in second"),
+    ]
+    found = report.container[0]
+    assert (found.cause, found.first, found.second) == (
+        Cause.NAME,
+        "demo-1.0",
+        "demo-1.1",
+    )
+
+
+def test_archives_whose_top_folders_alone_differ_have_the_same_content(
+    tmp_path: Path,
+) -> None:
+    members = {"a.py": b"x = 1\n"}
+    first, second = (
+        write(tmp_path / top, "demo.tar.gz", sdist(members, top=top))
+        for top in ("demo-1.0", "demo-1.1")
+    )
+
+    report = report_of(first, second)
+
+    assert report.sameness is Sameness.SAME_CONTENT
+    assert [each.cause for each in report.container] == [Cause.NAME]
 
 
 def test_sdists_differ_in_headers_owners_and_times(tmp_path: Path) -> None:

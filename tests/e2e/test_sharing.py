@@ -418,6 +418,23 @@ def test_caches_that_misbehave_do_no_harm(
     assert outcome.builds == 1
     assert pull.code in (1, 2, 3)
     assert len(pull.errors) == 1
+    assert pull.err.count(pull.errors[0]) == 1
+
+
+def test_what_one_cache_lacks_is_pulled_from_another(
+    farm: Place, other: Place, cache: Path, tmp_path: Path
+) -> None:
+    pushed(farm, cache)
+    broken = tmp_path / "broken"
+    subprocess.run(["cp", "-a", cache, broken], check=True)
+    for path in (broken / "packs").iterdir():
+        path.unlink()
+
+    outcome = other.run("pull", "demo", "--from", str(broken), "--from", str(cache))
+
+    assert outcome.code == 0, outcome.err
+    assert outcome.err.count("is listed, and not there") == 1
+    assert other.realise("demo").builds == 0
 
 
 def test_offline_only_folders_are_asked(farm: Place, other: Place, cache: Path) -> None:
