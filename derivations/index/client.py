@@ -20,6 +20,7 @@ from fromager.derivations.errors import (
     NetworkError,
     NotServed,
 )
+from fromager.derivations.index.glances import Glances
 from fromager.derivations.index.links import ALL, LinkLists, folder_state
 from fromager.derivations.index.page_cache import CachedPage, CacheHeader, PageCache
 from fromager.derivations.index.retries import Retries
@@ -103,6 +104,13 @@ class IndexClient(Protocol):
         """
         ...
 
+    def glance(self, url: str) -> bytes | None:
+        """Something small that is of use only if it is to be had at once; asked once.
+
+        None if it is not, for whatever reason.
+        """
+        ...
+
 
 class HttpIndexClient:
     """An `IndexClient` with a cache on disk; used by many threads at once."""
@@ -130,6 +138,7 @@ class HttpIndexClient:
         self._known: dict[tuple[str, str], CachedPage | None] = {}
         self._remote: Transport | None = None
         self._lock = threading.Lock()
+        self._glances = Glances(self.transport, clock)
         self._lists = LinkLists(cache, lambda index: self._ask(index, ALL, None, None))
 
     def lookup(self, project: str) -> CachedPage | None:
@@ -188,6 +197,10 @@ class HttpIndexClient:
         return downloader.download(
             url, target, sha256=sha256, size=size, progress=progress, login=login
         )
+
+    def glance(self, url: str) -> bytes | None:
+        """See `IndexClient.glance`."""
+        return self._glances.at(url)
 
     def transport(self, url: str) -> Transport:
         """What makes requests for a URL.

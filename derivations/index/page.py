@@ -13,7 +13,7 @@ from fromager.store import blob_digest
 if TYPE_CHECKING:
     from fromager.store import Digest
 
-PAGE_VERSION: Final = 2
+PAGE_VERSION: Final = 3
 """Of the compact form; pages in another version are fetched anew."""
 
 
@@ -37,6 +37,8 @@ class ProjectFile:
     has_metadata: bool
     """Whether core metadata lies beside the file, at its URL plus `.metadata`."""
     metadata_sha256: str | None
+    provenance: str | None = None
+    """Where a provenance object lies (PEP 740); absolute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ def page_digest(page: ProjectPage) -> Digest:
     for row, file in zip(rows, page.files, strict=True):
         if file.sha256 is not None:
             row[1] = None
+        # What is attested of a file changes nothing in what can be built of it.
+        row.pop()
     rows.sort(key=lambda row: str(row[0]))
     return blob_digest(_json([PAGE_VERSION, page.project, page.quarantined, rows]))
 
@@ -100,6 +104,7 @@ def _row(file: ProjectFile) -> list[object]:
         file.size,
         file.has_metadata,
         file.metadata_sha256,
+        file.provenance,
     ]
 
 
@@ -113,6 +118,7 @@ def _file(
     size: int | None,
     has_metadata: bool,
     metadata_sha256: str | None,
+    provenance: str | None,
 ) -> ProjectFile:
     return ProjectFile(
         filename,
@@ -124,6 +130,7 @@ def _file(
         size,
         has_metadata,
         metadata_sha256,
+        provenance,
     )
 
 

@@ -50,3 +50,7 @@ class RoutedClient:
         return self.client.download(
             url, target, sha256=sha256, size=size, progress=progress, login=login
         )
+
+    def glance(self, url: str) -> bytes | None:
+        """See `IndexClient.glance`."""
+        return self.client.glance(url)

@@ -111,6 +111,7 @@ def _json_file(row: dict[str, object], page_url: str) -> ProjectFile | None:
         size if isinstance(size, int) and size >= 0 else None,
         bool(metadata),
         _sha256(metadata.get("sha256")) if isinstance(metadata, dict) else None,
+        _address(row.get("provenance"), page_url),
     )
 
 
@@ -164,6 +165,7 @@ def _html_file(attributes: dict[str, str], label: str, base: str) -> ProjectFile
         int(size) if size.isascii() and size.isdigit() else None,
         metadata.lower() != "false",
         _sha256(metadata.removeprefix("sha256=")),
+        _address(attributes.get("data-provenance"), base),
     )
 
 
@@ -189,6 +191,10 @@ def _resolve(link: str, base: str) -> str | None:
     if "#" in link:
         link = link.partition("#")[0]
     return without_credentials(link) if "@" in link else link
+
+
+def _address(value: object, base: str) -> str | None:
+    return _resolve(value, base) if isinstance(value, str) and value else None
 
 
 def _sha256(value: object) -> str | None:

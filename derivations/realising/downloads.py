@@ -38,6 +38,7 @@ def downloaded_from(release: Release, name: str, effects: Effects) -> Release:
         filename=filename,
         sha256=promised_sha256(url),
         size=None,
+        provenance=None,
     )
 
 

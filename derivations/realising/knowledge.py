@@ -337,6 +337,7 @@ def project_releases(page: ProjectPage) -> ProjectReleases:
                 size=sdist.size,
                 metadata_served=sdist.has_metadata,
                 metadata_sha256=sdist.metadata_sha256,
+                provenance=sdist.provenance,
             )
         )
     return ProjectReleases(page.project, tuple(found), quarantined=page.quarantined)

@@ -10,6 +10,7 @@ from fromager.derivations.customisation.effects import NO_EFFECTS
 from fromager.derivations.derivation import decode
 from fromager.derivations.errors import SourceError
 from fromager.derivations.realising import instantiate
+from fromager.derivations.realising.archives import IndexFile, take_file
 from fromager.derivations.realising.customised import with_submodules, within
 from fromager.derivations.realising.downloads import downloaded_from
 from fromager.derivations.realising.events import Noted
@@ -93,22 +94,14 @@ class Sources:
     async def archive(self, release: Release) -> Step:
         """The file of a release, its sha256 checked."""
         sha256 = release.sha256 or await self.trust_first_use(release)
-        return await self._file(release.filename, sha256, release.url, release.size)
+        file = IndexFile(
+            release.filename, sha256, release.url, release.size, release.provenance
+        )
+        return await take_file(self.steps, self.client, file)
 
-    async def _file(
-        self, filename: str, sha256: str, url: str, size: int | None = None
-    ) -> Step:
-        derivation = instantiate.fetch(filename, sha256, [url])
-
-        def make(transaction: Transaction, resolved: ResolvedDerivation) -> Made:
-            with self.steps.store.scratch("fetch") as scratch:
-                folder = scratch.path / "out"
-                folder.mkdir()
-                self.client.download(url, folder / filename, sha256=sha256, size=size)
-                name = instantiate.object_name(filename)
-                return Made(transaction.add_directory(folder, name, consume=True))
-
-        return await self.steps.step(derivation, (), make)
+    async def _file(self, filename: str, sha256: str, url: str) -> Step:
+        file = IndexFile(filename, sha256, url)
+        return await take_file(self.steps, self.client, file)
 
     async def tree(self, name: str, version: Version, release: Release) -> Step:
         """The source tree of a release; its facts tell the `epoch`.

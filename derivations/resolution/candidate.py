@@ -45,6 +45,8 @@ class Release:
     metadata_served: bool = False
     """Whether the index has core metadata beside the file (PEP 658)."""
     metadata_sha256: str | None = None
+    provenance: str | None = None
+    """Where the index has what the publisher attested of the file (PEP 740)."""
     wheel_only: bool = False
     """The version has wheels only. It is never chosen, but named in explanations."""
     prebuilt: bool = False

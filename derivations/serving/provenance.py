@@ -1,21 +1,15 @@
-"""Provenance objects (PEP 740) that somebody made of wheels: read, and offered as they are.
-
-Whether the signatures in them hold is for their readers to find out: that takes the
-certificates and the log of the authority that they come from.
-"""
+"""Provenance objects (PEP 740) that somebody made of wheels: read, and offered as they are."""
 
 from __future__ import annotations
 
-import base64
-import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from fromager.derivations.errors import InputError
-from fromager.derivations.sharing.statement import STATEMENT_TYPE
-from fromager.store import NOT_A_RECORD
+from fromager.derivations.sharing.provenance import subjects_of
+from fromager.store import InvalidRecord
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,9 +18,6 @@ if TYPE_CHECKING:
 SUFFIX: Final = ".provenance"
 """What follows the name of a wheel in that of its provenance."""
 MEDIA_TYPE: Final = "application/vnd.pypi.integrity.v1+json"
-LARGEST: Final = 8 << 20
-"""Bytes that a provenance object may have."""
-VERSION: Final = 1
 
 
 @dataclass(frozen=True)
@@ -73,37 +64,16 @@ def subject_of(content: bytes, name: str) -> tuple[str, str]:
     Raises:
         InputError: it is no provenance object, or not about one wheel.
     """
-    if len(content) > LARGEST:
-        raise InputError(f"{name} is no provenance: it has {len(content)} bytes")
     try:
-        value = json.loads(content)
-        _check(value["version"] == VERSION, f"version {value['version']!r:.40}")
-        attestations = []
-        for bundle in value["attestation_bundles"]:
-            _check(isinstance(bundle["publisher"]["kind"], str), "a publisher")
-            _check(bool(bundle["attestations"]), "a bundle without attestations")
-            attestations += bundle["attestations"]
-        subjects = {_subject(attestation) for attestation in attestations}
-        _check(len(subjects) == 1, f"it is about {len(subjects)} files")
-    except (*NOT_A_RECORD, InvalidWheelFilename) as error:
+        subjects = {(sha256, _normal(file)) for sha256, file in subjects_of(content)}
+        if len(subjects) != 1:
+            raise InvalidRecord("provenance", f"it is about {len(subjects)} files")
+    except (InvalidRecord, InvalidWheelFilename) as error:
         raise InputError(
             f"{name} is no provenance of a wheel: {error!s:.200}",
             hint="It must be a provenance object of PEP 740, version 1",
         ) from error
     return subjects.pop()
-
-
-def _subject(attestation: Mapping[str, Any]) -> tuple[str, str]:
-    material, envelope = attestation["verification_material"], attestation["envelope"]
-    _check(attestation["version"] == VERSION, "an attestation of another version")
-    _check(isinstance(material["transparency_entries"], list), "no log entries")
-    for text in (material["certificate"], envelope["signature"]):
-        base64.b64decode(text, validate=True)
-    statement = json.loads(base64.b64decode(envelope["statement"], validate=True))
-    _check(statement["_type"] == STATEMENT_TYPE, "a statement of another kind")
-    (subject,) = statement["subject"]
-    sha256 = str(subject["digest"]["sha256"]).lower()
-    return sha256, _normal(str(subject["name"]))
 
 
 def _normal(filename: str) -> str:
@@ -114,8 +84,3 @@ def _normal(filename: str) -> str:
     """
     name, version, build, tags = parse_wheel_filename(filename)
     return f"{name}-{version}-{build}-{'.'.join(sorted(map(str, tags)))}"
-
-
-def _check(holds: bool, what: str) -> None:
-    if not holds:
-        raise ValueError(what)

@@ -50,6 +50,7 @@ def test_a_json_row_is_read_whole() -> None:
                 "requires-python": ">=3.9",
                 "upload-time": "2026-01-02T03:04:05.678901Z",
                 "core-metadata": {"sha256": "cd" * 32},
+                "provenance": "https://index.test/attested/foo_bar-1.0",
             },
         )
     )
@@ -64,6 +65,7 @@ def test_a_json_row_is_read_whole() -> None:
         17,
         True,
         "cd" * 32,
+        "https://index.test/attested/foo_bar-1.0",
     )
 
 
@@ -72,6 +74,7 @@ def test_an_anchor_is_read_whole() -> None:
         f'<a href="../../files/foo_bar-1.0.tar.gz#sha256={HASH}"'
         ' data-requires-python="&gt;=3.9" data-yanked="broken"'
         ' data-upload-time="2026-01-02T03:04:05Z"'
+        ' data-provenance="../../attested/foo_bar-1.0"'
         f' data-core-metadata="sha256={"cd" * 32}">foo_bar-1.0.tar.gz</a>'
     )
 
@@ -85,6 +88,7 @@ def test_an_anchor_is_read_whole() -> None:
         None,
         True,
         "cd" * 32,
+        "https://index.test/attested/foo_bar-1.0",
     )
 
 
@@ -96,6 +100,22 @@ def test_a_bare_row_promises_nothing() -> None:
     assert from_json.sha256 is None
     assert from_json.yanked is None
     assert not from_json.has_metadata
+    assert from_json.provenance is None
+
+
+@pytest.mark.parametrize("value", [None, False, 3, "", "file:///etc/passwd", "x:y"])
+def test_provenance_lies_on_the_network_or_nowhere(value: object) -> None:
+    (file,) = read_json({**row(), "provenance": value})
+
+    assert file.provenance is None
+
+
+def test_what_is_attested_is_no_part_of_what_a_page_says() -> None:
+    rows = row(), {**row(), "provenance": "https://index.test/attested"}
+    bare, attested = (ProjectPage("foo-bar", read_json(each)) for each in rows)
+
+    assert page_digest(bare) == page_digest(attested)
+    assert load_page(dump_page(attested)) == attested
 
 
 @pytest.mark.parametrize(

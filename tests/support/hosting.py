@@ -32,6 +32,8 @@ class Hosted:
     """What the page promises instead of the true hash."""
     metadata: bytes | None = None
     """Core metadata, served beside the file (PEP 658)."""
+    provenance: bytes | None = None
+    """What was attested of the file, served beside it (PEP 740)."""
 
     def open(self) -> BufferedReader | BytesIO:
         """The bytes of the file."""

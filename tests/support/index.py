@@ -224,6 +224,8 @@ class _Handler(BaseHTTPRequestHandler):
         if hosted.metadata is not None:
             metadata_hash = hashlib.sha256(hosted.metadata).hexdigest()
             row["core-metadata"] = {"sha256": metadata_hash}
+        if hosted.provenance is not None:
+            row["provenance"] = f"../../files/{quote(name)}.provenance"
         return row
 
     def _anchor(self, name: str, hosted: Hosted) -> str:
@@ -241,6 +243,8 @@ class _Handler(BaseHTTPRequestHandler):
         if hosted.metadata is not None:
             metadata_hash = hashlib.sha256(hosted.metadata).hexdigest()
             attributes["data-core-metadata"] = f"sha256={metadata_hash}"
+        if hosted.provenance is not None:
+            attributes["data-provenance"] = f"{self.index.base}/files/{name}.provenance"
         pairs = " ".join(f'{k}="{html.escape(v)}"' for k, v in attributes.items())
         return f"<a {pairs}>{html.escape(name)}</a><br/>"
 
@@ -272,7 +276,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(200, content, headers)
 
     def _file(self, name: str) -> None:
-        hosted = self.index.hosted(name.removesuffix(".metadata"))
+        hosted = self.index.hosted(
+            name.removesuffix(".metadata").removesuffix(".provenance")
+        )
+        if hosted is not None and name.endswith(".provenance"):
+            self._answer(200 if hosted.provenance else 404, hosted.provenance or b"")
+            return
         if hosted is not None and name.endswith(".metadata"):
             self._answer(200 if hosted.metadata else 404, hosted.metadata or b"")
             return
