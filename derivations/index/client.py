@@ -138,7 +138,7 @@ class HttpIndexClient:
         self._known: dict[tuple[str, str], CachedPage | None] = {}
         self._remote: Transport | None = None
         self._lock = threading.Lock()
-        self._glances = Glances(self.transport, clock)
+        self._glances = Glances(self.transport)
         self._lists = LinkLists(cache, lambda index: self._ask(index, ALL, None, None))
 
     def lookup(self, project: str) -> CachedPage | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from threading import Thread
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -14,18 +15,21 @@ if TYPE_CHECKING:
 
     from fromager.derivations.index.transport import Transport
 
-SECONDS: Final = 20.0
+SECONDS: Final = 10.0
 LARGEST: Final = 1 << 20
 """Bytes."""
 
 
 @dataclass
 class Glances:
-    """Asks for small things once each; a server that does not answer is left alone."""
+    """Asks for small things once each; a server that does not answer is left alone.
+
+    Used by many threads.
+    """
 
     transport: Callable[[str], Transport]
     """What makes requests for a URL."""
-    clock: Callable[[], float]
+    patience: float = SECONDS
     _silent: set[str] = field(default_factory=set)
 
     def at(self, url: str) -> bytes | None:
@@ -33,22 +37,29 @@ class Glances:
         server = urlsplit(url).netloc
         if server in self._silent:
             return None
-        until = self.clock() + SECONDS
+        found: list[bytes] = []
+        # A server that gives a byte now and then is left behind with its thread,
+        # for which nobody waits, at the end of the process either.
+        thread = Thread(target=self._ask, args=(url, server, found), daemon=True)
+        thread.start()
+        thread.join(self.patience)
+        if thread.is_alive():
+            self._silent.add(server)
+        return found[0] if found else None
+
+    def _ask(self, url: str, server: str, found: list[bytes]) -> None:
         content = bytearray()
         try:
             with self.transport(url).open(url, {}, decode=True) as answer:
                 if answer.status != 200:
-                    return None
+                    return
                 for chunk in answer.body:
                     content += chunk
                     if len(content) > LARGEST:
-                        return None
-                    if self.clock() > until:
-                        self._silent.add(server)
-                        return None
+                        return
         except Transient:
             self._silent.add(server)
-            return None
         except NetworkError:
-            return None
-        return bytes(content)
+            return
+        else:
+            found.append(bytes(content))
