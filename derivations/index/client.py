@@ -20,6 +20,7 @@ from fromager.derivations.errors import (
     NetworkError,
     NotServed,
 )
+from fromager.derivations.index.answers import body_of, lifetime
 from fromager.derivations.index.glances import Glances
 from fromager.derivations.index.links import ALL, LinkLists, folder_state
 from fromager.derivations.index.page_cache import CachedPage, CacheHeader, PageCache
@@ -33,11 +34,6 @@ if TYPE_CHECKING:
     from fromager.derivations.index.address import IndexUrl, Login
     from fromager.derivations.index.transport import Answer, HttpSettings, Transport
     from fromager.store import Digest
-
-DEFAULT_FRESHNESS: Final = 600.0
-"""Seconds for which a page is fresh where its server does not say."""
-
-MAX_PAGE_SECONDS: Final = 300.0
 
 ABSENT: Final = b"no index has this project"
 
@@ -244,7 +240,7 @@ class HttpIndexClient:
                     raise NotServed(answer.url, reason)
                 if answer.status != 200:
                     raise NetworkError(answer.url, reason)
-                return self._body(answer), answer
+                return body_of(answer, self._clock), answer
 
         return self._retries.run(url, attempt)
 
@@ -314,7 +310,7 @@ class HttpIndexClient:
         from fromager.derivations.index.page import dump_page, page_digest
         from fromager.derivations.index.simple import parse_page
 
-        until = self._clock() + _lifetime(answer.headers)
+        until = self._clock() + lifetime(answer.headers)
         header = CacheHeader(
             None,
             until,
@@ -328,7 +324,7 @@ class HttpIndexClient:
         if answer.status == 304 and old is not None:
             page = replace(old, fresh_until=until)
         elif answer.status == 200:
-            content = self._body(answer)
+            content = body_of(answer, self._clock)
             kind = answer.headers.get("Content-Type") or ""
             read = parse_page(content, kind, answer.url, project)
             page = CachedPage(read, page_digest(read), until, answer.url)
@@ -339,21 +335,6 @@ class HttpIndexClient:
         header = replace(header, digest=page.digest, stamp=stamp)
         self._cache.save(index, project, header, written)
         return page
-
-    def _body(self, answer: Answer) -> bytes:
-        from fromager.derivations.index.simple import MAX_PAGE_SIZE
-
-        deadline = self._clock() + MAX_PAGE_SECONDS
-        content = bytearray()
-        for chunk in answer.body:
-            content += chunk
-            if len(content) > MAX_PAGE_SIZE:
-                limit = MAX_PAGE_SIZE >> 20
-                raise NetworkError(answer.url, f"the page is larger than {limit} MiB")
-            if self._clock() > deadline:
-                reason = f"the page took longer than {MAX_PAGE_SECONDS:g} s"
-                raise NetworkError(answer.url, reason, hint="Try again later")
-        return bytes(content)
 
 
 def open_client(
@@ -391,15 +372,3 @@ def _read(header: CacheHeader, content: bytes) -> CachedPage | None:
         return None
     assert header.digest is not None
     return CachedPage(page, header.digest, header.fresh_until, header.url)
-
-
-def _lifetime(headers: Mapping[str, str]) -> float:
-    """Seconds for which an answer is fresh (RFC 9111, section 4.2)."""
-    directives = (headers.get("Cache-Control") or "").lower().replace(" ", "")
-    if re.search(r"(^|,)no-(cache|store)(,|$)", directives):
-        return 0.0
-    found = re.search(r"(?:^|,)max-age=(\d+)", directives)
-    if found is None:
-        return DEFAULT_FRESHNESS
-    age = headers.get("Age") or ""
-    return max(0.0, float(found[1]) - (float(age) if age.isdigit() else 0.0))

@@ -1,0 +1,51 @@
+"""What an index's answers hold, and for how long they may be believed."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from fromager.derivations.errors import NetworkError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from fromager.derivations.index.transport import Answer
+
+DEFAULT_FRESHNESS: Final = 600.0
+"""Seconds for which a page is fresh where its server does not say."""
+
+MAX_PAGE_SECONDS: Final = 300.0
+
+
+def body_of(answer: Answer, clock: Callable[[], float]) -> bytes:
+    """All that is answered.
+
+    Raises:
+        NetworkError: it is too large, or takes too long.
+    """
+    from fromager.derivations.index.simple import MAX_PAGE_SIZE
+
+    deadline = clock() + MAX_PAGE_SECONDS
+    content = bytearray()
+    for chunk in answer.body:
+        content += chunk
+        if len(content) > MAX_PAGE_SIZE:
+            limit = MAX_PAGE_SIZE >> 20
+            raise NetworkError(answer.url, f"the page is larger than {limit} MiB")
+        if clock() > deadline:
+            reason = f"the page took longer than {MAX_PAGE_SECONDS:g} s"
+            raise NetworkError(answer.url, reason, hint="Try again later")
+    return bytes(content)
+
+
+def lifetime(headers: Mapping[str, str]) -> float:
+    """Seconds for which an answer is fresh (RFC 9111, section 4.2)."""
+    directives = (headers.get("Cache-Control") or "").lower().replace(" ", "")
+    if re.search(r"(^|,)no-(cache|store)(,|$)", directives):
+        return 0.0
+    found = re.search(r"(?:^|,)max-age=(\d+)", directives)
+    if found is None:
+        return DEFAULT_FRESHNESS
+    age = headers.get("Age") or ""
+    return max(0.0, float(found[1]) - (float(age) if age.isdigit() else 0.0))
