@@ -110,7 +110,8 @@ def _own(sharing: Sharing, policy: Policy) -> str | None:
     """The builder of the policy that this machine is, by the key that it holds."""
     own = {key.public.keyid for key in sharing.keyring.signing_keys()}
     for trusted in policy.trust.keys:
-        if trusted.key.keyid in own:
+        lapsed = trusted.why_not(sharing.belief.today) is not None
+        if trusted.key.keyid in own and not lapsed:
             return trusted.key.name
     return None
 

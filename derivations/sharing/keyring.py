@@ -25,7 +25,7 @@ from fromager.derivations.sharing.keys import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 TRUST_FILE: Final = "trust.toml"
@@ -198,7 +198,20 @@ def parse_trust(tables: Mapping[str, Any], origin: str) -> Trust:
     threshold = tables.get("threshold", 1)
     if type(threshold) is not int:
         raise InputError(f"{origin}: threshold must be a whole number")
-    return Trust(tuple(parse_trusted_key(row, origin) for row in rows), threshold)
+    return parse_keys(rows, threshold, origin)
+
+
+def parse_keys(rows: Iterable[object], threshold: int, origin: str) -> Trust:
+    """Trust in the keys in some tables of a file.
+
+    Raises:
+        InputError: one is no key, or is there twice.
+    """
+    keys = tuple(parse_trusted_key(row, origin) for row in rows)
+    try:
+        return Trust(keys, threshold)
+    except InputError as error:
+        raise InputError(f"{origin}: {error}") from error
 
 
 def parse_trusted_key(row: object, origin: str) -> TrustedKey:

@@ -114,10 +114,12 @@ class Trust:
     """So many different builders must say the same."""
 
     def __post_init__(self) -> None:
-        names = [trusted.key.name for trusted in self.keys]
-        ids = [trusted.key.keyid for trusted in self.keys]
-        if len(set(names)) < len(names) or len(set(ids)) < len(ids):
-            raise InputError("a key or a builder's name is in the list of trust twice")
+        seen: set[str] = set()
+        for trusted in self.keys:
+            name, keyid = trusted.key.name, trusted.key.keyid
+            if {name, keyid} & seen:
+                raise InputError(f"{name}: a builder's name or key is named twice")
+            seen |= {name, keyid}
         if self.threshold < 1:
             raise InputError(f"the threshold is {self.threshold}, it must be 1 or more")
 

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 from fromager.derivations.errors import InputError
 from fromager.derivations.sharing.keyring import (
     check_fields,
-    parse_trusted_key,
+    parse_keys,
     read_toml,
 )
-from fromager.derivations.sharing.keys import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from fromager.derivations.sharing.keys import Trust
     from fromager.store import Realisation
 
 _FIELDS: Final = {"threshold", "builder", "exemption"}
@@ -98,9 +98,8 @@ def parse_policy(tables: Mapping[str, Any], origin: str) -> Policy:
         raise InputError(
             f"{origin}: {threshold} builders have to agree, {len(builders)} are named"
         )
-    keys = tuple(parse_trusted_key(row, origin) for row in builders)
     return Policy(
-        Trust(keys, threshold),
+        parse_keys(builders, threshold, origin),
         tuple(_parse_exemption(row, origin) for row in exemptions),
     )
 

@@ -118,7 +118,9 @@ def _prove(
     if said:
         found[Fault.DIFFERS] = _dissent(said)
     if not origin.by_hash and len(agreeing) < policy.trust.threshold:
-        found[Fault.MISSING] = f"{len(agreeing)} of {policy.trust.threshold} say so"
+        found[Fault.MISSING] = "; ".join(
+            (f"{len(agreeing)} of {policy.trust.threshold} say so", *_not_heard(claims))
+        )
     faults, exempted = [], []
     for fault, detail in found.items():
         exemption = _exemption(policy, step, fault, today)
@@ -156,6 +158,11 @@ def _faults(
     forged = {c.reason for c in claims if c.standing is Standing.FORGED}
     if forged:
         yield Fault.FORGED, "; ".join(sorted(forged))
+
+
+def _not_heard(claims: Iterable[Claim]) -> list[str]:
+    """Why claims of builders of the policy do not count."""
+    return sorted({c.reason for c in claims if c.standing is Standing.LAPSED})
 
 
 def _dissent(said: Mapping[Digest, tuple[str, ...]]) -> str:

@@ -6,19 +6,21 @@ store path, umask, time zone and locale. They exchange claims over HTTP on loopb
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import zipfile
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from fromager.derivations import (
     Belief,
     Cache,
+    EnvelopeSigner,
     Keyring,
     KeyVerifier,
     Retries,
@@ -28,7 +30,15 @@ from fromager.derivations import (
     build_steps,
 )
 from fromager.derivations.index.transport import HttpSettings
+from fromager.derivations.sharing.envelope import dump_envelope, load_envelope
+from fromager.derivations.sharing.layout import (
+    dump_claims,
+    dump_segment,
+    load_claims,
+    load_segment,
+)
 from fromager.derivations.sharing.places import PlaceMeans, open_place
+from fromager.derivations.sharing.statement import PAYLOAD_TYPE
 from fromager.store import open_store
 from support.cache_server import FileServer, file_server
 from support.command_line import Outcome, Place
@@ -37,7 +47,7 @@ from support.projects import sdist
 from support.sharing import TODAY, impostor, pusher_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from fromager.derivations.sharing.results import Result
@@ -401,6 +411,161 @@ def test_a_result_is_shared_and_never_counted_as_a_build(
     assert told in bob.run("challenge", "alone", "--against", url).out
     assert verify.code == 1
     assert "alone==1.0 (wheel): missing: 1 of 2 say so" in verify.out
+
+
+def respeak(
+    bob: Machine,
+    server: FileServer,
+    change: Callable[[dict[str, Any]], object],
+    payload_type: str = PAYLOAD_TYPE,
+) -> None:
+    """Let bob say something else, signed with his key, in what he pushed."""
+    folder = server.folder
+    keyring = Keyring(bob.folder / "home" / "bob" / ".config" / "fromager")
+    signing = keyring.signing_key(None)
+    (secret,) = (bob.folder / "home").rglob("bob.pem")
+    signer = EnvelopeSigner.open(replace(signing, signer=f"file2:{secret}"))
+
+    def said_anew(line: bytes) -> bytes:
+        value = json.loads(load_envelope(line).payload)
+        change(value)
+        payload = value.get("raw") or json.dumps(value)
+        return dump_envelope(signer.sign(payload_type, payload.encode()))
+
+    index = json.loads((folder / "index.json").read_text())
+    for row in index["segments"]:
+        pushes = []
+        for push in load_segment((folder / "segments" / row["digest"]).read_bytes()):
+            if push.by.endswith(":bob"):
+                lines = load_claims((folder / "claims" / push.claims.hex).read_bytes())
+                part = dump_claims(said_anew(line) for line in lines)
+                (folder / part.name).write_bytes(part.content)
+                push = replace(push, claims=part.digest)
+            pushes.append(push)
+        segment = dump_segment(pushes)
+        (folder / segment.name).write_bytes(segment.content)
+        row["digest"] = segment.digest.hex
+    (folder / "index.json").write_text(json.dumps(index))
+
+
+def _unknown_members(value: dict[str, Any]) -> None:
+    value["predicate"]["news"] = {"a": [1]}
+    value["predicate"]["runDetails"]["news"] = None
+
+
+def _other_times(value: dict[str, Any]) -> None:
+    metadata = value["predicate"]["runDetails"]["metadata"]
+    metadata.update(startedOn="0001-01-01T00:00:00Z", finishedOn="9999-12-31T23:59:59Z")
+
+
+def _more_parameters(value: dict[str, Any]) -> None:
+    value["predicate"]["buildDefinition"]["externalParameters"]["more"] = 1
+
+
+def _another_predicate(value: dict[str, Any]) -> None:
+    value["predicateType"] = "https://other.test/v1"
+
+
+def _deep(value: dict[str, Any]) -> None:
+    value["raw"] = "[" * 100_000
+
+
+def _giant(value: dict[str, Any]) -> None:
+    value["predicate"]["more"] = "x" * (2 << 20)
+
+
+def _nothing(value: dict[str, Any]) -> None:
+    value.clear()
+    value["raw"] = "null"
+
+
+@pytest.mark.parametrize("change", [_unknown_members, _other_times])
+def test_what_a_claim_says_beside_the_point_does_no_harm(
+    alice: Machine,
+    bob: Machine,
+    other_cache: FileServer,
+    change: Callable[[dict[str, Any]], object],
+) -> None:
+    respeak(bob, other_cache, change)
+    url = other_cache.url
+
+    challenge = alice.run("challenge", "demo", "--against", url)
+    verify = alice.run("verify", "demo", "--policy", "policy.toml", "--against", url)
+
+    assert (challenge.code, verify.code) == (0, 0), challenge.out + verify.out
+
+
+@pytest.mark.parametrize(
+    ("change", "payload_type"),
+    [
+        (_more_parameters, PAYLOAD_TYPE),
+        (_another_predicate, PAYLOAD_TYPE),
+        (_deep, PAYLOAD_TYPE),
+        (_giant, PAYLOAD_TYPE),
+        (_nothing, PAYLOAD_TYPE),
+        (_unknown_members, "application/json"),
+    ],
+)
+def test_what_is_no_claim_verifies_nothing(
+    alice: Machine,
+    bob: Machine,
+    other_cache: FileServer,
+    change: Callable[[dict[str, Any]], object],
+    payload_type: str,
+) -> None:
+    respeak(bob, other_cache, change, payload_type)
+    url = other_cache.url
+
+    challenge = alice.run("challenge", "demo", "--against", url)
+    verify = alice.run("verify", "demo", "--policy", "policy.toml", "--against", url)
+
+    assert (challenge.code, verify.code) == (1, 1), challenge.out + verify.out
+    assert "demo==1.0 (wheel): missing: 1 of 2 say so" in verify.out
+    assert "verified: of" in verify.out
+    assert not verify.out.startswith("verified")
+    assert challenge.errors == verify.errors == []
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("expires = 2020-01-01", "has expired on 2020-01-01"),
+        ('revoked = "stolen"', "was revoked: stolen"),
+    ],
+)
+@pytest.mark.parametrize("name", ["alice", "bob"])
+def test_who_is_not_trusted_any_more_does_not_count(
+    alice: Machine, built: str, name: str, line: str, reason: str
+) -> None:
+    """Not even this machine itself."""
+    work = alice.folder / "work"
+    policy = (work / "policy.toml").read_text()
+    lapsed = policy.replace(f'name = "{name}"\n', f'name = "{name}"\n{line}\n')
+    (work / "lapsed.toml").write_text(lapsed)
+
+    verify = alice.run("verify", "demo", "--policy", "lapsed.toml", "--against", built)
+
+    assert verify.code == 1, verify.out
+    told = f"demo==1.0 (wheel): missing: 1 of 2 say so; the key {name} {reason}"
+    assert told in verify.out
+
+
+def test_nobody_is_named_twice(alice: Machine, built: str) -> None:
+    work = alice.folder / "work"
+    policy = (work / "policy.toml").read_text()
+    key = policy.split('name = "alice"\npublic = ')[1].split("\n")[0]
+    other = policy.split('name = "bob"\npublic = ')[1].split("\n")[0]
+    for name, public in (("alice2", key), ("alice", other)):
+        row = f'name = "{name}"\npublic = {public}'
+        (work / "twice.toml").write_text(f"{policy}[[builder]]\n{row}\n")
+
+        verify = alice.run(
+            "verify", "demo", "--policy", "twice.toml", "--against", built
+        )
+
+        assert verify.code == 2
+        assert "twice.toml: " in verify.error
+        assert "named twice" in verify.error
 
 
 def test_results_are_signed_before_work_begins_or_not_at_all(
