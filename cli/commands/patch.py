@@ -182,7 +182,7 @@ def check(
     for trial in trials:
         if not as_json:
             state = "fits" if trial.failure is None else "does not fit"
-            wiring.console.data(f"{trial.patch.path}: {state}")
+            wiring.console.data(f"{trial.patch.path}: {state} {source.subject}")
         if trial.failure is not None:
             show(wiring.console, trial.failure)
     if not trials:

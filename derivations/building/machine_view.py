@@ -38,6 +38,13 @@ class MachineView:
         ]
         return max(found, key=lambda mount: len(mount.inside), default=None)
 
+    def within(self, path: str) -> str | None:
+        """The first place at or below a path where the base has something."""
+        places = [mount.inside for mount in self.base.mounts]
+        places += [place for place, _ in self.base.links]
+        found = (p for p in places if p == path or p.startswith(f"{path}/"))
+        return min(found, default=None)
+
     def programs(self) -> tuple[str, ...]:
         """The names of the programs in `/usr/bin`, sorted."""
         folder = self.find("/usr/bin")

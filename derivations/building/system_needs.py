@@ -151,13 +151,21 @@ def _check_place(subject: str, opening: Opening, view: MachineView) -> None:
             f"{opening.origin}: {at} belongs to the sandbox",
             hint="Give another place to see it at",
         )
+    elsewhere = 'Give another place to see it at: { path = "…", at = "/opt/…" }'
+    if (hidden := view.within(at)) is not None:
+        raise BuildError(
+            subject,
+            f"{opening.origin}: {opening.path} cannot be seen at {at}: it would hide "
+            f"{hidden}, which the sandbox has",
+            hint=elsewhere,
+        )
     mount = view.mount(at)
     if mount is not None and view.find(at) is None:
         raise BuildError(
             subject,
             f"{opening.origin}: {opening.path} cannot be seen at {at}: {mount.inside} "
             "is put together for the sandbox",
-            hint='Give another place to see it at: { path = "…", at = "/opt/…" }',
+            hint=elsewhere,
         )
 
 

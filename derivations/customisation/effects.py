@@ -49,6 +49,7 @@ class Effects:
     edits: tuple[Edit, ...] = ()
     extra_sources: tuple[ExtraSource, ...] = ()
     build_dir: str = ""
+    build_dir_origin: str = field(default="", compare=False)
     variables: tuple[Variable, ...] = ()
     host: Mapping[str, str] = field(default_factory=dict)
     """Variables of the caller that templates may name."""
@@ -122,6 +123,7 @@ def effects_of(
         edits=_edits(found, name, str(version), read),
         extra_sources=cast("tuple[ExtraSource, ...]", found.all("extra-sources")),
         build_dir=str(found.last("build-dir", "")),
+        build_dir_origin=found.origin("build-dir"),
         variables=_variables(found, name),
         host=host,
         config_settings=found.table("config-settings"),
@@ -168,6 +170,11 @@ class _Found:
 
     def all(self, name: str) -> tuple[object, ...]:
         return tuple(each.value for each in self.every(name))
+
+    def origin(self, name: str) -> str:
+        """Where it was given; empty if it was not."""
+        given = self.assignment(name)
+        return "" if given is None else str(given.origin)
 
     def assignment(self, name: str) -> Assignment | None:
         found = self.every(name)

@@ -15,7 +15,7 @@ from fromager.derivations.customisation.rules import (
 from fromager.derivations.customisation.schema import SETTINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from packaging.markers import Marker
     from packaging.specifiers import SpecifierSet
@@ -42,15 +42,16 @@ def package_rules(package: str, node: Node, layer: int) -> tuple[Rule, ...]:
     if WHEN in found:
         for each in readers.items(found[WHEN]):
             members = readers.table(each)
+            rest = {n: v for n, v in members.items() if n not in CONDITIONS}
+            # What is misspelt may be the condition.
+            assignments = tuple(_assignments(rest, CONDITIONS))
             if not members.keys() & set(CONDITIONS):
                 raise SettingsError(
                     each.origin,
                     f"{WHEN} has no condition",
                     hint=f"Give one of {', '.join(CONDITIONS)}",
                 )
-            condition = _condition(members)
-            rest = {n: v for n, v in members.items() if n not in CONDITIONS}
-            rules.append((condition, tuple(_assignments(rest))))
+            rules.append((_condition(members), assignments))
     return tuple(
         checked(Rule(package, condition, assignments, layer, position))
         for position, (condition, assignments) in enumerate(rules)
@@ -85,11 +86,14 @@ def _variants(node: Node) -> list[tuple[Condition, tuple[Assignment, ...]]]:
     ]
 
 
-def _assignments(found: Mapping[str, Node]) -> Iterator[Assignment]:
+def _assignments(
+    found: Mapping[str, Node], beside: Sequence[str] = (WHEN, VARIANTS)
+) -> Iterator[Assignment]:
+    """The settings of a table; `beside` are its other keys."""
     for name, node in found.items():
         setting = SETTINGS.get(name)
         if setting is None:
-            raise unknown("setting", name, (*SETTINGS, WHEN, VARIANTS), node.origin)
+            raise unknown("setting", name, (*SETTINGS, *beside), node.origin)
         try:
             parts = setting.read(node)
         except SettingsError as error:

@@ -30,12 +30,12 @@ _PATTERN: Final = re.compile(
 
 
 class InvalidTemplate(InputError):
-    """A template that cannot be expanded: which variable's, and why."""
+    """A template that cannot be expanded: of which setting, and why."""
 
-    def __init__(self, origin: str, name: str, reason: str, hint: str | None) -> None:
+    def __init__(self, origin: str, what: str, reason: str, hint: str | None) -> None:
         place = f"{origin}: " if origin else ""
-        super().__init__(f"{place}env {name}: {reason}", hint=hint)
-        self.origin, self.name, self.reason = origin, name, reason
+        super().__init__(f"{place}{what}: {reason}", hint=hint)
+        self.origin, self.reason = origin, reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,11 @@ def fill(template: str, known: Mapping[str, str], origin: str, what: str) -> str
     from fromager.derivations.customisation.values import Variable
 
     state: dict[str, tuple[_Piece, ...]] = {n: (v,) for n, v in known.items()}
-    return _text(tuple(_pieces(Variable(what, template, origin), state, ())))
+    try:
+        return _text(tuple(_pieces(Variable(what, template, origin), state, ())))
+    except InvalidTemplate as error:
+        hint = f"There are {' and '.join(f'${{{name}}}' for name in sorted(known))}"
+        raise InvalidTemplate(origin, what, error.reason, hint) from None
 
 
 def _pieces(
@@ -124,7 +128,7 @@ def _pieces(
         if name is None:
             raise InvalidTemplate(
                 variable.origin,
-                variable.name,
+                f"env {variable.name}",
                 f"{text[found.start() : found.start() + 12]!r} is no name",
                 "Write $$ for a dollar sign",
             )
@@ -152,7 +156,7 @@ def _unknown(
             f"Give a default: ${{{name}:-}}; variables of the caller never reach a "
             "build unless the setting host-env names them"
         )
-    return InvalidTemplate(variable.origin, variable.name, reason, hint)
+    return InvalidTemplate(variable.origin, f"env {variable.name}", reason, hint)
 
 
 def _is_late(pieces: tuple[_Piece, ...]) -> bool:

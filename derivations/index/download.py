@@ -167,7 +167,7 @@ class _Job:
             raise NetworkError(
                 answer.url,
                 f"the server answered {answer.status}",
-                hint="The index names a file that its server does not give",
+                hint="Correct the address where it was given, or the index that names it",
             )
         etag = answer.headers.get("ETag") or ""
         self._etag = etag if etag.startswith('"') else None

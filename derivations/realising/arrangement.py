@@ -206,4 +206,4 @@ def _check_epoch(
     if not (value.isascii() and value.isdecimal() and len(value) < 12):
         origin = [each.origin for each in effects.variables if each.name == name][-1]
         reason = f"{value!r} is no number of seconds since 1970"
-        raise InvalidTemplate(origin, name, reason, None)
+        raise InvalidTemplate(origin, f"env {name}", reason, None)

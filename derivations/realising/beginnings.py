@@ -70,6 +70,8 @@ class Beginnings:
         folder = effects.build_dir
         if folder and not self.sources.has_folder(work.source, folder):
             text = f"{subject}: its source has no folder {folder}"
+            if effects.build_dir_origin:
+                text += f" ({effects.build_dir_origin})"
             raise SourceError(text, hint="Correct the setting `build-dir`")
         requires = self._declared(work)
         answers: tuple[Digest, ...] = ()

@@ -305,7 +305,7 @@ def _certain(request: Request) -> Callable[[Fact], bool]:
 
 
 def _release(project: ProjectReleases, version: Version) -> Release | None:
-    usable = (each for each in project.releases if not each.wheel_only)
+    usable = (r for r in project.releases if not (r.wheel_only or r.no_wheel))
     return next((each for each in usable if each.version == version), None)
 
 

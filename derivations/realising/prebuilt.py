@@ -48,6 +48,7 @@ def with_prebuilt(
         project,
         releases=tuple(
             _prebuilt(release, wheels.get(release.version))
+            or replace(release, no_wheel=_asking(customisation, project.name, release))
             if customisation.effects(project.name, release.version).prebuilt
             else release
             for release in project.releases
@@ -55,9 +56,15 @@ def with_prebuilt(
     )
 
 
-def _prebuilt(release: Release, wheel: ProjectFile | None) -> Release:
+def _asking(customisation: Customisation, name: str, release: Release) -> str:
+    """Who asks for the wheel of a release."""
+    found = customisation.assignments(name, release.version)
+    return str([a.origin for a in found if a.setting == "prebuilt"][-1])
+
+
+def _prebuilt(release: Release, wheel: ProjectFile | None) -> Release | None:
     if wheel is None:
-        return replace(release, wheel_only=True)
+        return None
     return Release(
         release.version,
         wheel.filename,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from fromager.derivations.errors import DerivationError
 from fromager.derivations.realising import instantiate
 from fromager.derivations.realising.source_recipe import (
     DROPPED,
@@ -18,13 +19,14 @@ from fromager.derivations.sources.patch import PatchFailed
 from fromager.store import Directory, File, blob_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from packaging.version import Version
 
     from fromager.derivations.customisation.effects import Effects
     from fromager.derivations.customisation.values import ExtraSource
     from fromager.derivations.derivation import ResolvedDerivation, Value
+    from fromager.derivations.sources.patch_folder import Patch
     from fromager.store import LocalStore, Transaction
 
 T = TypeVar("T")
@@ -88,14 +90,20 @@ class Preparation:
         try:
             made = make(recipe)
         except PatchFailed as error:
+            failed = error.of(self._places.get(error.patch, error.patch))
             before = store.recall(APPLIED, self._remembered(error.patch))
             if before is not None:
-                error.add_note(f"It last applied to {self.name}=={before.decode()}")
-            raise
+                failed.add_note(f"It last applied to {self.name}=={before.decode()}")
+            raise failed from error
         for name, _ in patches:
             version = str(self.version).encode()
             store.remember(APPLIED, self._remembered(name), version)
         return made
+
+    @property
+    def _places(self) -> dict[str, str]:
+        """Where its patches lie, by their names in the patch set."""
+        return {name: str(patch.path) for name, patch in _in_order(self.effects)}
 
     def _remembered(self, patch: str) -> str:
         return f"{self.name}/{patch.partition('-')[2]}"
@@ -111,20 +119,22 @@ class Preparations:
 
     async def of(self, name: str, version: Version, effects: Effects) -> Preparation:
         """The patch set and the extra sources of a version, in the store."""
-        extras = [
-            (source, await self.fetch(source.filename, source.sha256, source.url))
-            for source in effects.extra_sources
-        ]
+        subject = f"{name}=={version}"
+        extras = [(e, await self._extra(subject, e)) for e in effects.extra_sources]
         patches = await self._patch_set(name, version, effects)
         return Preparation(name, version, effects, patches, tuple(extras))
+
+    async def _extra(self, subject: str, source: ExtraSource) -> Step:
+        try:
+            return await self.fetch(source.filename, source.sha256, source.url)
+        except DerivationError as error:
+            error.add_note(f"{subject} has it as an extra source ({source.origin})")
+            raise
 
     async def _patch_set(
         self, name: str, version: Version, effects: Effects
     ) -> Step | None:
-        patches = [
-            (f"{number:04}-{patch.name}", patch.read())
-            for number, patch in enumerate(effects.patches, start=1)
-        ]
+        patches = [(name, patch.read()) for name, patch in _in_order(effects)]
         files = {
             str(blob_digest(edit.content)).partition(":")[2]: edit.content
             for edit in effects.edits
@@ -150,6 +160,12 @@ class Preparations:
             return Made(transaction.add_tree(Directory.of(members), label))
 
         return await self.steps.step(derivation, (), make)
+
+
+def _in_order(effects: Effects) -> Iterator[tuple[str, Patch]]:
+    """Patches, each with a name by which they can be sorted."""
+    for number, patch in enumerate(effects.patches, start=1):
+        yield f"{number:04}-{patch.name}", patch
 
 
 def extra_file(source: ExtraSource) -> ExtraFile:

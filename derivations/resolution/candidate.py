@@ -49,6 +49,8 @@ class Release:
     """Where the index has what the publisher attested of the file (PEP 740)."""
     wheel_only: bool = False
     """The version has wheels only. It is never chosen, but named in explanations."""
+    no_wheel: str = ""
+    """Who asks for its wheel, if none fits. It is never chosen, but named as well."""
     prebuilt: bool = False
     """The file is a wheel that is taken as it is, since settings ask for that."""
     locked: bool = False

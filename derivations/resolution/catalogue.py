@@ -129,6 +129,8 @@ class _Judge:
         version, policy = release.version, self._policy
         if (reason := self._project.quarantined) is not None:
             return Refusal(version, RefusalKind.QUARANTINED, reason)
+        if release.no_wheel:
+            return Refusal(version, RefusalKind.NO_WHEEL, release.no_wheel)
         if release.wheel_only:
             return Refusal(version, RefusalKind.WHEEL_ONLY, "")
         if release.requires_python:

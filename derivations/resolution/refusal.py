@@ -22,6 +22,7 @@ class RefusalKind(Enum):
     PYTHON = "python"
     INVALID = "invalid"
     WHEEL_ONLY = "wheel only"
+    NO_WHEEL = "no wheel"
     QUARANTINED = "quarantined"
 
 
@@ -32,5 +33,6 @@ class Refusal:
     version: Version
     kind: RefusalKind
     detail: str
-    """The reason for a yank or a quarantine, the Pythons, the cut-off date or the age;
+    """The reason for a yank or a quarantine, the Pythons, the cut-off date or the age,
+    who asks for a wheel;
     for what is invalid a clause whose subject is the release."""

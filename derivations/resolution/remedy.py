@@ -76,6 +76,11 @@ def _for_refusal(name: str, version: Version, kind: RefusalKind, detail: str) ->
                 f"Take {name} as a prebuilt wheel, or require a version of it that has a "
                 "source distribution"
             )
+        case RefusalKind.NO_WHEEL:
+            return (
+                f"Name an index that has wheels of {name} (prebuilt-index), or let it be "
+                "built"
+            )
         case RefusalKind.TOO_NEW:
             return f"Use a later cut-off date, or one of its own for {name}"
         case RefusalKind.TOO_YOUNG:

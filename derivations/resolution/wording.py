@@ -64,6 +64,8 @@ def reason_text(kind: RefusalKind, detail: str) -> str:
             return f"requires Python {detail}"
         case RefusalKind.WHEEL_ONLY:
             return "has no source distribution, only wheels"
+        case RefusalKind.NO_WHEEL:
+            return f"has no wheel that fits, and {detail} asks for one"
         case RefusalKind.TOO_NEW:
             return f"is newer than the cut-off date, {detail}"
         case RefusalKind.TOO_YOUNG:

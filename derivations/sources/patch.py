@@ -47,6 +47,12 @@ class PatchFailed(SourceError):
         self.found = found
         """What the file holds where the hunk should fit."""
 
+    def of(self, patch: str) -> PatchFailed:
+        """The same, said of a patch by another name."""
+        return PatchFailed(
+            patch, self.reason, file=self.file, hunk=self.hunk, found=self.found
+        )
+
 
 def apply_patch(root: Path, content: bytes, name: str) -> tuple[str, ...]:
     """Apply a patch to the tree at `root`; its changed files, in the patch's order.

@@ -166,6 +166,7 @@ def test_of_two_values_that_of_the_later_rule_counts(rules: list[Rule]) -> None:
         ("index = 'https://me:secret@x.example/'", "credentials do not belong"),
         ("index = 'ftp://x.example/'", "is no URL"),
         ("[[when]]\ntimeout = 1", "when has no condition"),
+        ("[[when]]\nversoin = '1'\ntimeout = 1", "unknown setting 'versoin'"),
         ("[[when]]\nversion = 'x'", "is no version specifier"),
         ("[[when]]\nmarker = 'x'", "is no marker"),
         ("[[when]]\nversion = '1'\nindex = 'https://x.example'", "index|specifier"),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from fromager.derivations.customisation.templates import (
     InvalidTemplate,
     expand,
+    fill,
     finish,
 )
 from fromager.derivations.customisation.values import Variable
@@ -96,3 +97,11 @@ def test_a_text_with_its_dollars_doubled_is_that_text(text: str) -> None:
 
     assert expanded(("X", template)) == {"X": text}
     assert expanded(("X", f"{template}${{MAX_JOBS}}")) == {"X": f"{text}4"}
+
+
+def test_a_name_that_an_address_cannot_have_is_told_with_those_that_it_can() -> None:
+    with pytest.raises(InvalidTemplate) as caught:
+        fill("https://x.test/${nope}", {"version": "1", "name": "a"}, "f:1", "url")
+
+    assert str(caught.value) == "f:1: url: ${nope} is not known"
+    assert caught.value.hint == "There are ${name} and ${version}"

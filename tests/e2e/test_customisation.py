@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import zipfile
 from typing import TYPE_CHECKING, Any
@@ -157,7 +158,10 @@ def test_what_a_build_would_download_is_put_into_its_source(
 
     assert log(place, "fetching") == "the data ['lib.c']"
     settings(place, tables.replace(sha256(b"the data"), "0" * 64))
-    check_error(place.run("realise", "fetching"), 1, "data.bin", "0" * 64)
+    outcome = place.run("realise", "fetching")
+    check_error(outcome, 1, "data.bin", "0" * 64)
+    origin = f"{place.folder / 'fromager.toml'}:1"
+    assert f"fetching==1.0 has it as an extra source ({origin})" in outcome.err
 
 
 def sha256(content: bytes) -> str:
@@ -344,6 +348,7 @@ def test_a_path_of_the_machine_is_opened_to_one_package_only(
         ("open = ['/no/such/place']", "/no/such/place"),
         ("open = ['/usr/share/doc']", "put together for the sandbox|lacks"),
         ("open = [{ path = '/usr', at = '/etc' }]", "belongs to the sandbox"),
+        ("open = [{ path = '/etc', at = '/usr' }]", "it would hide /usr"),
         ("system-packages.commands = ['no-such-program']", "no-such-program"),
         ("system-packages.files = ['/usr/include/no-such.h']", "no-such.h"),
         ("system-packages.pkg-config = ['nosuchlib >= 2']", "nosuchlib >= 2"),
@@ -442,7 +447,15 @@ def test_without_a_fitting_wheel_a_prebuilt_package_cannot_be_had(
     offer("unfitting")
     settings(place, "[package.unfitting]\nprebuilt = true\n")
 
-    check_error(place.run("realise", "unfitting"), 4, "unfitting")
+    outcome = place.run("realise", "unfitting")
+
+    check_error(
+        outcome,
+        4,
+        "unfitting 1.0 has no wheel that fits, and ",
+        "fromager.toml:2 asks for one",
+        "Name an index that has wheels of unfitting",
+    )
 
 
 def test_a_package_that_a_variant_does_not_touch_is_shared(
@@ -561,7 +574,7 @@ def test_a_patch_that_fails_shows_what_it_wants_what_is_there_and_when_it_fitted
 
     outcome = place.run("realise", "fitted==2.0")
 
-    check_error(outcome, 1, r"1\.patch: a\.txt: hunk 1")
+    check_error(outcome, 1, f"error: {re.escape(str(path))}: a.txt: hunk 1")
     for part in ("-old", "+new", "other", "last applied to fitted==1.0"):
         assert part in outcome.err
 

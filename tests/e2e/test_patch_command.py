@@ -87,7 +87,7 @@ def test_patches_are_tried_on_another_version(place: Place, offer: Offer) -> Non
     old = place.run("patch", "check", "pm-try==1.0")
 
     assert outcome.code == 1
-    assert "0001-fits.patch: fits" in outcome.out
+    assert "0001-fits.patch: fits pm-try==2.0" in outcome.out
     assert "0002-fails.patch: does not fit" in outcome.out
     assert "gone.txt" in outcome.err
     assert [row["applies"] for row in rows] == [True, False]
