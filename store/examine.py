@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import partial
 from stat import S_IFREG, S_ISDIR, S_ISLNK, S_ISREG, filemode
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from fromager.store.path import StorePath
     from fromager.store.tree import Node
 
-_CHUNK: Final = 1 << 20
+_CHUNK: Final = 1 << 18
+"""Bytes that are read at a time: they stay in the processor's own memory."""
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -87,18 +89,22 @@ class Examiner:
         """The hex digits of the digest of a file's bytes."""
         descriptor = os.open(place, _READ)
         try:
-            view = memoryview(self._buffer)
-            count = os.readv(descriptor, [view])
-            hasher = blake3(view[:count])
-            self.volume += count
-            while count == _CHUNK:
-                count = os.readv(descriptor, [view])
-                hasher.update(view[:count])
-                self.volume += count
-            self.files += 1
-            return hasher.hexdigest()
+            return self.read(descriptor)
         finally:
             os.close(descriptor)
+
+    def read(self, descriptor: int) -> str:
+        """As `digest_of`, for a file that was opened just now."""
+        view = memoryview(self._buffer)
+        count = os.readv(descriptor, [view])
+        hasher = blake3(view[:count])
+        self.volume += count
+        while count == _CHUNK:
+            count = os.readv(descriptor, [view])
+            hasher.update(view[:count])
+            self.volume += count
+        self.files += 1
+        return hasher.hexdigest()
 
     def _record(self, row: Row, damages: list[Damage]) -> ObjectRecord | None:
         place = self.layout.record(row.path)
@@ -175,7 +181,26 @@ class _Found:
 
         Otherwise nothing is noted: it is to be looked at closely.
         """
-        status = os.lstat(place)
+        examiner = self._examiner
+        if not examiner.contents:
+            return self._is_pooled(os.lstat(place), file)
+        try:
+            descriptor = os.open(place, _READ)
+        except OSError:
+            return False
+        # To ask what is open for its status takes a third of asking for it by its name.
+        try:
+            status = os.fstat(descriptor)
+            if not self._is_pooled(status, file):
+                return False
+            if examiner.claim(number_of(status.st_ino, _start(file))):
+                read = partial(examiner.read, descriptor)
+                self._bytes(named, read, file, DamageKind.CONTENT)
+            return True
+        finally:
+            os.close(descriptor)
+
+    def _is_pooled(self, status: os.stat_result, file: File) -> bool:
         if (
             status.st_size != file.size
             or status.st_mtime_ns != MTIME[1]
@@ -186,11 +211,7 @@ class _Found:
             held = os.lstat(self._examiner.layout.blob(file))
         except FileNotFoundError:
             return False
-        if held.st_ino != status.st_ino or held.st_dev != status.st_dev:
-            return False
-        if self._examiner.claim(number_of(held.st_ino, file.digest.raw)):
-            self._bytes(named, place, file, DamageKind.CONTENT)
-        return True
+        return held.st_ino == status.st_ino and held.st_dev == status.st_dev
 
     def _node(self, named: str, place: bytes, node: Node) -> bool:
         """Whether it is of the right kind; whatever else differs is noted."""
@@ -239,22 +260,25 @@ class _Found:
             detail = f"it has {status.st_size} bytes instead of {file.size}"
             self._note(named, DamageKind.CONTENT, detail, file)
         elif not same:
-            self._bytes(named, place, file, DamageKind.CONTENT)
+            read = partial(examiner.digest_of, place)
+            self._bytes(named, read, file, DamageKind.CONTENT)
         if held is None or (same and status.st_size != file.size):
             return
         fit = (held.st_size, held.st_mode) == (file.size, S_IFREG | file_mode(file))
         if not (same or fit):
             detail = "the pool holds something else for it"
             self._note(named, DamageKind.BLOB, detail, file)
-        elif examiner.claim(number_of(held.st_ino, file.digest.raw)):
+        elif examiner.claim(number_of(held.st_ino, _start(file))):
             kind = DamageKind.CONTENT if same else DamageKind.BLOB
-            self._bytes(named, blob, file, kind)
+            self._bytes(named, partial(examiner.digest_of, blob), file, kind)
 
-    def _bytes(self, named: str, place: bytes, file: File, kind: DamageKind) -> None:
+    def _bytes(
+        self, named: str, read: Callable[[], str], file: File, kind: DamageKind
+    ) -> None:
         if not self._examiner.contents:
             return
         try:
-            actual = self._examiner.digest_of(place)
+            actual = read()
         except OSError as error:
             detail = f"its bytes cannot be read: {error.strerror}"
             self._note(named, DamageKind.UNREADABLE, detail, file)
@@ -271,9 +295,16 @@ class _Found:
         self._damages.append(Damage(place, detail, kind, self._path, file))
 
 
-def number_of(inode: int, digest: bytes) -> int:
-    """What stands for a file that should have these bytes, whichever objects it is in."""
-    return inode ^ int.from_bytes(digest[:8])
+def number_of(inode: int, start: int) -> int:
+    """What stands for a file that should have some bytes, whichever objects it is in.
+
+    `start` is the first 64 bits of the digest, the first one the most significant.
+    """
+    return inode ^ start
+
+
+def _start(file: File) -> int:
+    return int.from_bytes(file.digest.raw[:8])
 
 
 def _children(path: str, directory: Directory) -> Iterator[str]:

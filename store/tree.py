@@ -121,10 +121,17 @@ class Directory:
 
     def directories(self) -> Iterator[tuple[str, Directory]]:
         """This folder, as path "", and all folders below; parents first."""
-        yield "", self
-        for path, node in self.nodes():
-            if isinstance(node, Directory):
-                yield path, node
+        pending = [("", self)]
+        while pending:
+            path, directory = pending.pop()
+            yield path, directory
+            prefix = f"{path}/" if path else ""
+            # Most entries are files: they are passed over quickly.
+            pending += [
+                (prefix + name, node)
+                for name, node in reversed(directory.entries)
+                if isinstance(node, Directory)
+            ]
 
     def walk(self, prefix: str = "") -> Iterator[tuple[str, File | Link]]:
         """All files and links below, as (relative path, node), in canonical order."""
@@ -135,7 +142,12 @@ class Directory:
     @cached_property
     def size(self) -> int:
         """The sum of the sizes of all files below, in bytes."""
-        return sum(node.size for _, node in self.nodes() if isinstance(node, File))
+        return sum(
+            node.size
+            for _, directory in self.directories()
+            for _, node in directory.entries
+            if isinstance(node, File)
+        )
 
 
 Node: TypeAlias = File | Link | Directory
@@ -284,23 +296,18 @@ def _parse_hex(text: str) -> Digest:
 
 
 def _dump_row(path: str, node: Node) -> list[str | int]:
-    match node:
-        case File(digest, executable, size):
-            return [path, "x" if executable else "f", digest.hex, size]
-        case Link(target):
-            return [path, "l", target]
-        case Directory():
-            return [path, "d"]
+    # Nearly all are files, and there are many: a match takes twice as long.
+    if isinstance(node, File):
+        return [path, "x" if node.executable else "f", node.digest.raw.hex(), node.size]
+    return [path, "l", node.target] if isinstance(node, Link) else [path, "d"]
 
 
 def _row(name: str, node: Node) -> list[str]:
-    match node:
-        case File(digest, executable):
-            return [name, "x" if executable else "f", digest.hex]
-        case Link(target):
-            return [name, "l", target]
-        case Directory():
-            return [name, "d", node.digest.hex]
+    if isinstance(node, File):
+        return [name, "x" if node.executable else "f", node.digest.raw.hex()]
+    if isinstance(node, Link):
+        return [name, "l", node.target]
+    return [name, "d", node.digest.hex]
 
 
 def _check_entry(name: str, node: Node) -> None:

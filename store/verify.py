@@ -254,8 +254,9 @@ def _look_at_pool(
         for entry in entries:
             match = _BLOB.fullmatch(entry.name)
             if match is not None:
-                digest = bytes.fromhex((shard + match[1]).decode())
-                if all_files and not examiner.claim(number_of(entry.inode(), digest)):
+                digits = (shard + match[1]).decode()
+                number = number_of(entry.inode(), int(digits[:16], 16))
+                if all_files and not examiner.claim(number):
                     continue
             place = os.fsdecode(os.path.relpath(entry.path, root))
             try:
@@ -266,9 +267,9 @@ def _look_at_pool(
                 part.leftovers.append(place)
             if match is None or not (all_files or status.st_nlink == 1):
                 continue
-            damage = _blob_damage(examiner, place, entry, status, digest)
+            damage = _blob_damage(examiner, place, entry, status, digits)
             if damage is not None:
-                file = File(Digest(digest), match[2] is not None)
+                file = File(Digest(bytes.fromhex(digits)), match[2] is not None)
                 part.damages.append(replace(damage, file=file))
 
 
@@ -277,13 +278,13 @@ def _blob_damage(
     place: str,
     entry: os.DirEntry[bytes],
     status: os.stat_result,
-    digest: bytes,
+    digits: str,
 ) -> Damage | None:
     """What is wrong with a file of the pool."""
     if not S_ISREG(status.st_mode):
         return Damage(place, "it is no file", DamageKind.KIND)
     try:
-        if examiner.digest_of(entry.path) == digest.hex():
+        if examiner.digest_of(entry.path) == digits:
             return None
     except OSError as error:
         detail = f"it cannot be read: {error.strerror}"
