@@ -1,9 +1,12 @@
 """The benchmarks measure all that a command costs, and count what it leaves behind."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +17,7 @@ from benchmarks.bench_share import BYTES, COPY, against_copy
 from benchmarks.bench_store import ratios
 from benchmarks.collect_sdists import LOCK, pin_of, read_lock
 from benchmarks.contenders import WORKLOADS
+from benchmarks.many_packages import findings, requests_since, served_from
 from benchmarks.measuring import Cost
 from benchmarks.samples import Sample
 from benchmarks.samples import summary as overhead_summary
@@ -195,3 +199,27 @@ def test_requests_are_compared_within_a_round() -> None:
     (line,) = serve_summary(rates)
 
     assert "4.0 [3.0..5.0] x" in line
+
+
+def test_memory_and_requests_of_many_packages_are_told() -> None:
+    samples = [
+        Sample("many cold: uv", 1.0, 1.0, 50_000_000),
+        Sample("many cold: us", 2.0, 1.0, 64_000_000, requests=20, repeated=3),
+    ]
+
+    assert findings(samples) == (
+        "many cold: us: 64 MB, at most 300; 20 requests, 3 of them repeated, at most 0"
+    )
+
+
+def test_an_index_of_many_packages_counts_what_is_asked_again(tmp_path: Path) -> None:
+    (tmp_path / "pkg-1.0.tar.gz").write_bytes(b"x")
+
+    with served_from(tmp_path) as index:
+        for path in ("pkg", "pkg", "other"):
+            url = f"{index.url}{path}/"
+            with contextlib.suppress(urllib.error.HTTPError):
+                urllib.request.urlopen(url, timeout=30).close()
+
+        assert requests_since(index) == (3, 1)
+        assert requests_since(index) == (0, 0)

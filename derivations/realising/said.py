@@ -10,6 +10,7 @@ from fromager.derivations.sources.archive import metadata_files
 from fromager.derivations.sources.project import StaticMetadata, static_metadata
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from fromager.derivations.sources.members import Limits
@@ -40,10 +41,17 @@ class SaidByFiles:
         known = self.store.recall(_NAMESPACE, sha256)
         return None if known is None else Said(StaticMetadata.load(json.loads(known)))
 
-    def remember(self, sha256: str, found: StaticMetadata | None) -> None:
-        """Keep what a file says."""
+    def learn(
+        self, sha256: str, read: Callable[[], StaticMetadata | None]
+    ) -> StaticMetadata | None:
+        """What a file is read to say, kept from then on.
+
+        That waits for others who write to the store.
+        """
+        found = read()
         value = None if found is None else found.dump()
         self.store.remember(_NAMESPACE, sha256, json.dumps(value).encode())
+        return found
 
     def read(self, folder: Path, filename: str) -> StaticMetadata | None:
         """What the archive in a folder says, nothing unpacked.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fromager.derivations.customisation.effects import NO_EFFECTS
@@ -288,14 +289,13 @@ class Sources:
             return told
         # Versions after the first are mostly passed over: they are not unpacked.
         if self._first.setdefault(name, version) == version and not self.only_reads:
-            found = self.static(await self.tree(name, version, release), effects)
+            tree = await self.tree(name, version, release)
+            read = partial(self.static, tree, effects)
         else:
             place = self.steps.store.place((await self.archive(release)).output)
-            found = await self.steps.in_thread(
-                lambda: said.read(place, release.filename)
-            )
-        said.remember(release.sha256, found)
-        return found
+            read = partial(said.read, place, release.filename)
+        learn = partial(said.learn, release.sha256, read)
+        return await self.steps.in_thread(learn)
 
     def static(self, tree: Step, effects: Effects) -> StaticMetadata | None:
         """What a source tree says of itself, if it commits to it."""

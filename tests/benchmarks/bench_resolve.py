@@ -8,6 +8,8 @@ The parts, all of them if none is named:
     w3     the workload, everything from source: with nothing there, once more, and
            as a lock that was made before
     deep   a made-up index where 50 versions are tried before one fits, likewise
+    many   a made-up index of 1,000 packages, all of which are needed: memory, and
+           requests that are made twice
     page   reading a project's page with 5,000 files
 
 Fromager is installed from this checkout as a user would have it. Rounds are
@@ -21,19 +23,25 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
 from benchmarks.bench_realise import SERVER, remove
 from benchmarks.contenders import WORKLOADS
 from benchmarks.installation import install
+from benchmarks.many_packages import (
+    findings,
+    requests_since,
+    served_from,
+    write_many,
+)
 from benchmarks.measuring import adopt_orphans, served
 from benchmarks.samples import Sample, Setting, summary
 from fromager.derivations.index.simple import parse_page
 from support.projects import sdist
 
-PARTS: Final = ("w3", "deep", "page")
+PARTS: Final = ("w3", "deep", "many", "page")
 TARGETS: Final = {
     "w3 cold": "1.5 x",
     "w3 warm": "",
@@ -41,6 +49,8 @@ TARGETS: Final = {
     "deep cold": "",
     "deep warm": "",
     "deep lock again": "",
+    "many cold": "",
+    "many warm": "",
 }
 DEPTH: Final = 50
 FILES: Final = 5_000
@@ -62,6 +72,7 @@ def main() -> None:
         remove(state)
     print(summary(samples))
     print(ratios(samples))
+    print(findings(samples))
     if arguments.json:
         rows = [asdict(sample) for sample in samples]
         arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
@@ -92,6 +103,9 @@ def play(
         for _ in range(max(arguments.rounds, 5)):
             yield Sample(f"page of {FILES} files", read(page))
         return
+    if part == "many":
+        yield from play_many(arguments, commands, folder)
+        return
     sdists, requirements = arguments.sdists.absolute(), WORKLOADS / "w3.txt"
     if part == "deep":
         sdists, requirements = folder / "sdists", folder / "deep.txt"
@@ -114,6 +128,35 @@ def play(
                     cost = setting.cost(command, setting.variables(**path))
                     if step != "lock":
                         yield Sample.of(f"{part} {step}: {tool}", cost)
+            remove(state)
+
+
+def play_many(
+    arguments: argparse.Namespace, commands: Path, folder: Path
+) -> Iterator[Sample]:
+    """All rounds of the part with a thousand packages."""
+    sdists, requirements = folder / "sdists", folder / "many.txt"
+    sdists.mkdir()
+    write_many(sdists, requirements)
+    path = {"PYTHONPATH": str(SERVER.parents[1])}
+    with served_from(sdists) as index:
+        for number in range(arguments.rounds):
+            state = folder / str(number)
+            for step in ("cold", "warm"):
+                for tool in ("fromager", "uv") if number % 2 else ("uv", "fromager"):
+                    place = state / tool
+                    place.mkdir(parents=True, exist_ok=True)
+                    setting = Setting(place, sdists, commands, arguments.uv, 1)
+                    command = _command(
+                        tool, setting, index.url, arguments, requirements
+                    )
+                    requests_since(index)
+                    cost = setting.cost(command, setting.variables(**path))
+                    sample = Sample.of(f"many {step}: {tool}", cost)
+                    if tool == "fromager":
+                        asked, repeated = requests_since(index)
+                        sample = replace(sample, requests=asked, repeated=repeated)
+                    yield sample
             remove(state)
 
 

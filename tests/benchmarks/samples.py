@@ -57,6 +57,10 @@ class Sample:
     memory: int | None = None
     """Bytes that the main process had at most."""
     builds: int | None = None
+    requests: int | None = None
+    """Requests that a server got."""
+    repeated: int | None = None
+    """How many of them it had got before."""
 
     @classmethod
     def of(cls, name: str, cost: Cost, *, builds: int | None = None) -> "Sample":
