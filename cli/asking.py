@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fromager.cli.policies import find_cutoffs
+from fromager.cli.recording import current_recording
 from fromager.derivations import (
     GivenRequirement,
     InputError,
@@ -15,13 +16,14 @@ from fromager.derivations import (
     parse_given,
     read_constraints,
     read_requirements,
+    redact,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fromager.cli.wiring import Wiring
-    from fromager.derivations import RequirementFile
+    from fromager.derivations import FetchDocument, RequirementFile
 
 
 @dataclass(frozen=True)
@@ -64,16 +66,24 @@ def read_request(
     *,
     dependencies: bool,
     prereleases: bool,
+    refresh: bool,
     may_be_empty: bool = False,
 ) -> Asked:
     """What is asked for; files are read, and what is left unused in them is told.
+    Those at an address are fetched; with `refresh`, whatever is known of them.
 
     Raises:
         InputError: nothing is asked for, or something that cannot be understood.
+        NetworkError: a server does not give a file.
     """
-    read = _read_files(wiring, words)
-    narrow = [_constraints(wiring, name) for name in words.constraints]
-    build = [_constraints(wiring, name) for name in words.build_constraints]
+    fetch = _fetching(wiring, refresh)
+
+    def constraining(name: str) -> RequirementFile:
+        return read_constraints(name, wiring.environ, fetch)
+
+    read = _read_files(wiring, words, fetch)
+    narrow = [constraining(name) for name in words.constraints]
+    build = [constraining(name) for name in words.build_constraints]
     written = [
         parse_given(text, "command line", wiring.folder) for text in words.requirements
     ]
@@ -118,7 +128,24 @@ def read_request(
     )
 
 
-def _read_files(wiring: Wiring, words: Words) -> list[RequirementFile]:
+def _fetching(wiring: Wiring, refresh: bool) -> FetchDocument:
+    """Fetches files that are at an address; they are kept in the store."""
+
+    def fetch(url: str) -> bytes:
+        from fromager.derivations import StopSignal
+
+        # Whether such a file is the same is known by asking for it.
+        current_recording().spoil()
+        with wiring.open_store(create=True) as store:
+            network = wiring.network(store, StopSignal())
+            return network.document(url, refresh=refresh)
+
+    return fetch
+
+
+def _read_files(
+    wiring: Wiring, words: Words, fetch: FetchDocument
+) -> list[RequirementFile]:
     projects = [name for name in words.files if name.endswith(".toml")]
     if words.extras and not projects:
         raise InputError(
@@ -129,7 +156,7 @@ def _read_files(wiring: Wiring, words: Words) -> list[RequirementFile]:
     found = [
         _project(name, extras=words.extras)
         if name in projects
-        else read_requirements(Path(name), wiring.environ)
+        else read_requirements(name, wiring.environ, fetch)
         for name in words.files
     ]
     for text in words.groups:
@@ -142,11 +169,12 @@ def _read_files(wiring: Wiring, words: Words) -> list[RequirementFile]:
 def _project(
     name: str, *, extras: Sequence[str] = (), groups: Sequence[str] = ()
 ) -> RequirementFile:
+    if name.startswith(("https://", "http://")):
+        raise InputError(
+            f"{redact(name)}: projects are read from this machine only",
+            hint="Download the file, and name the copy; or name a file of requirements",
+        )
     # Only who has such a file pays for it.
     from fromager.derivations import read_project
 
     return read_project(Path(name), extras=extras, groups=groups)
-
-
-def _constraints(wiring: Wiring, name: str) -> RequirementFile:
-    return read_constraints(Path(name), wiring.environ)

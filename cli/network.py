@@ -44,16 +44,26 @@ class Network:
         self, *, refresh: bool, request: RealiseRequest | None = None
     ) -> HttpIndexClient:
         """Reads pages of the indexes, and files; a request may hold passwords."""
-        policy = Freshness.REFRESH if refresh else Freshness.CACHED
         return open_client(
             self.indexes.indexes,
             lambda: find_http_settings(self.surroundings),
             self.store.cache("index"),
-            Freshness.OFFLINE if self.offline else policy,
+            self._policy(refresh),
             self._retries(),
             () if request is None else request.logins,
             dict(self.indexes.assigned),
         )
+
+    def document(self, url: str, *, refresh: bool) -> bytes:
+        """A file of requirements at an address; see `Documents.fetch`."""
+        from fromager.derivations import Documents
+
+        client, policy = self.client(refresh=refresh), self._policy(refresh)
+        folder, retries = self.store.cache("index"), self._retries()
+        try:
+            return Documents(client.transport, folder, policy, retries).fetch(url)
+        finally:
+            client.close()
 
     def repositories(
         self, client: HttpIndexClient, request: RealiseRequest
@@ -71,6 +81,11 @@ class Network:
             logins=request.logins,
             offline=self.offline,
         )
+
+    def _policy(self, refresh: bool) -> Freshness:
+        if self.offline:
+            return Freshness.OFFLINE
+        return Freshness.REFRESH if refresh else Freshness.CACHED
 
     def _retries(self) -> Retries:
         def pause(seconds: float) -> None:

@@ -21,7 +21,8 @@ def requirement_options(verb: str) -> Callable[[Command], Command]:
             "files",
             multiple=True,
             metavar="FILE",
-            help=f"{verb} what a requirements file names; may be repeated.",
+            help=f"{verb} what a requirements file names, which may be at an address; "
+            "may be repeated.",
         ),
         click.option(
             "-c",

@@ -61,6 +61,7 @@ _HOME = {
     "index.configuration": (
         "IndexConfiguration Surroundings find_http_settings find_indexes"
     ),
+    "index.documents": "Documents",
     "index.retries": "Retries",
     "index.routed": "RoutedClient",
     "interpreter": "Interpreter",
@@ -101,6 +102,7 @@ _HOME = {
     "realising.steps": "Steps",
     "realising.target": "BuildPolicy Share Target",
     "requirement": "parse_given parse_requirement",
+    "requirement_places": "FetchDocument",
     "requirements": "RequirementFile read_constraints read_requirements",
     "resolution.cutoff": "Cutoffs exact_pins",
     "resolution.request": "GivenRequirement",

@@ -117,6 +117,7 @@ from fromager.derivations.index.configuration import (
     find_http_settings as find_http_settings,
 )
 from fromager.derivations.index.configuration import find_indexes as find_indexes
+from fromager.derivations.index.documents import Documents as Documents
 from fromager.derivations.index.retries import Retries as Retries
 from fromager.derivations.index.routed import RoutedClient as RoutedClient
 from fromager.derivations.interpreter import Interpreter as Interpreter
@@ -203,6 +204,7 @@ from fromager.derivations.realising.target import Share as Share
 from fromager.derivations.realising.target import Target as Target
 from fromager.derivations.requirement import parse_given as parse_given
 from fromager.derivations.requirement import parse_requirement as parse_requirement
+from fromager.derivations.requirement_places import FetchDocument as FetchDocument
 from fromager.derivations.requirements import RequirementFile as RequirementFile
 from fromager.derivations.requirements import read_constraints as read_constraints
 from fromager.derivations.requirements import read_requirements as read_requirements

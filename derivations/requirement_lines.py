@@ -52,16 +52,25 @@ def read_text(path: Path) -> str:
         content = path.read_bytes()
     except OSError as error:
         raise Misunderstood(f"{path} cannot be read: {error.strerror}") from error
+    return decode_text(content, str(path))
+
+
+def decode_text(content: bytes, name: str) -> str:
+    """The text that a file holds; errors call it by the name.
+
+    Raises:
+        Misunderstood: it is no text.
+    """
     encoding = _encoding(content)
     try:
         return content.decode(encoding).removeprefix("\ufeff")
     except LookupError as error:
         raise Misunderstood(
-            f"{path} names an unknown encoding, {encoding!r}", "Save it in UTF-8"
+            f"{name} names an unknown encoding, {encoding!r}", "Save it in UTF-8"
         ) from error
     except UnicodeDecodeError as error:
         shown = "UTF-8" if encoding == "utf-8" else encoding
-        raise Misunderstood(f"{path} is not text in {shown}", "Save it so") from error
+        raise Misunderstood(f"{name} is not text in {shown}", "Save it so") from error
 
 
 def _encoding(content: bytes) -> str:

@@ -14,9 +14,9 @@ from fromager.derivations.requirement_lines import (
     Misunderstood,
     read_lines,
     read_options,
-    read_text,
     split_options,
 )
+from fromager.derivations.requirement_places import FetchDocument, FilePlace
 from fromager.derivations.sources.direct import ArchiveSource, DirectRequirement
 
 if TYPE_CHECKING:
@@ -57,34 +57,45 @@ class RequirementFile:
     """Whether no index is to be used."""
 
 
-def read_requirements(path: Path, environ: Mapping[str, str]) -> RequirementFile:
+def read_requirements(
+    place: str | Path,
+    environ: Mapping[str, str],
+    fetch: FetchDocument | None = None,
+) -> RequirementFile:
     """Read a requirement file; `${NAME}` is taken from `environ` where it is there.
 
-    Paths in it are meant from the folder that it lies in.
+    Paths in it are meant from the folder that it lies in. It may be at an address, and
+    include others, which `fetch` gives; such files name nothing of this machine.
 
     Raises:
         InputError: a file that cannot be read, or a line that cannot be understood;
             the message names file and line.
+        NetworkError: a server does not give a file.
     """
-    reader = _Reader(environ)
-    reader.read(path, constrains=False)
+    reader = _Reader(environ, fetch)
+    reader.read(FilePlace.parse(place), constrains=False)
     return reader.result()
 
 
-def read_constraints(path: Path, environ: Mapping[str, str]) -> RequirementFile:
+def read_constraints(
+    place: str | Path,
+    environ: Mapping[str, str],
+    fetch: FetchDocument | None = None,
+) -> RequirementFile:
     """Read a file whose lines are constraints; the rest is as in `read_requirements`.
 
     Raises:
-        InputError: see `read_requirements`; also, a constraint has extras.
+        InputError, NetworkError: see `read_requirements`; also, a constraint has extras.
     """
-    reader = _Reader(environ)
-    reader.read(path, constrains=True)
+    reader = _Reader(environ, fetch)
+    reader.read(FilePlace.parse(place), constrains=True)
     return reader.result()
 
 
 @dataclass
 class _Reader:
     environ: Mapping[str, str]
+    fetch: FetchDocument | None = None
     requirements: list[GivenRequirement] = field(default_factory=list)
     constraints: list[GivenRequirement] = field(default_factory=list)
     direct: list[DirectRequirement] = field(default_factory=list)
@@ -117,17 +128,16 @@ class _Reader:
         )
 
     def read(
-        self, path: Path, *, constrains: bool, stack: tuple[Path, ...] = ()
+        self, place: FilePlace, *, constrains: bool, stack: tuple[FilePlace, ...] = ()
     ) -> None:
         """Add what a file says; `stack` holds the files that include it."""
-        real = path.resolve()
-        if real in stack:
-            chain = " includes ".join(str(place) for place in (*stack, real))
+        if place.identity in {each.identity for each in stack}:
+            chain = " includes ".join(str(each) for each in (*stack, place))
             raise Misunderstood(f"files include each other: {chain}")
-        for number, line in read_lines(read_text(path), self.environ):
-            origin = f"{path}:{number}"
+        for number, line in read_lines(place.text(self.fetch), self.environ):
+            origin = f"{place}:{number}"
             try:
-                self._line(line, origin, path, constrains, (*stack, real))
+                self._line(line, origin, place, constrains, (*stack, place))
             except Misunderstood as error:
                 raise InputError(f"{origin}: {error}", hint=error.hint) from error
 
@@ -135,18 +145,18 @@ class _Reader:
         self,
         line: str,
         origin: str,
-        path: Path,
+        place: FilePlace,
         constrains: bool,
-        stack: tuple[Path, ...],
+        stack: tuple[FilePlace, ...],
     ) -> None:
         if not line.startswith("-"):
-            self._requirement(line, origin, path.parent, constrains)
+            self._requirement(line, origin, place, constrains)
             return
         editable = re.match(r"(-e\s*|--editable[\s=]\s*)(?=\S)", line)
         if editable is not None:
             if constrains:
                 raise Misunderstood("a constraint cannot be editable")
-            self._requirement(line[editable.end() :], origin, path.parent, constrains)
+            self._requirement(line[editable.end() :], origin, place, constrains)
             text = "--editable: built as a wheel, like everything else"
             self.notes.append(f"{origin}: {text}")
             return
@@ -154,29 +164,24 @@ class _Reader:
             if option in {"--requirement", "--constraint"}:
                 if value is None:
                     raise Misunderstood(f"{option} needs the name of a file")
-                if "://" in value:
-                    raise Misunderstood(
-                        f"{option} needs the name of a file, no address",
-                        "Download the file, and name it here",
-                    )
                 self.read(
-                    path.parent / value,
+                    place.included(value),
                     constrains=constrains or option == "--constraint",
                     stack=stack,
                 )
             else:
-                self._option(option, value, origin, path.parent)
+                self._option(option, value, origin, place)
 
     def _option(
-        self, option: str, value: str | None, origin: str, folder: Path
+        self, option: str, value: str | None, origin: str, place: FilePlace
     ) -> None:
         match option, value:
             case "--index-url" | "--pypi-url", str(url):
-                self.main_index = url
+                self.main_index = place.index(url)
             case "--extra-index-url", str(url):
-                self.extra_indexes.append(url)
-            case "--find-links", str(place):
-                self.find_links.append(_links_place(place, folder))
+                self.extra_indexes.append(place.index(url))
+            case "--find-links", str(links):
+                self.find_links.append(place.links(links))
             case "--no-index", None:
                 self.no_index = True
             case "--pre", None:
@@ -201,11 +206,12 @@ class _Reader:
                 raise Misunderstood(reason, "Remove the line")
 
     def _requirement(
-        self, line: str, origin: str, folder: Path, constrains: bool
+        self, line: str, origin: str, place: FilePlace, constrains: bool
     ) -> None:
         text, rest = split_options(line)
         try:
-            given = parse_given(text, origin, folder)
+            given = parse_given(text, origin, place.path.parent)
+            place.check(given)
         except InputError as error:
             raise Misunderstood(str(error), error.hint) from error
         hashes = _hashes(rest)
@@ -265,9 +271,3 @@ def _with_hashes(given: DirectRequirement, hashes: set[str]) -> DirectRequiremen
     if len(hashes) > 1:
         raise Misunderstood(f"{source.url} cannot have more than one sha256")
     return replace(given, source=replace(source, sha256=next(iter(hashes))))
-
-
-def _links_place(place: str, folder: Path) -> str:
-    if "://" in place or place.startswith("file:"):
-        return place
-    return str((folder / place).absolute())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -77,7 +76,7 @@ def _known(
 
     given = [parse_requirement(text) for text in requirements]
     for file in files:
-        read = read_requirements(Path(file), wiring.environ)
+        read = read_requirements(file, wiring.environ)
         given += [each.requirement for each in (*read.requirements, *read.constraints)]
     return {canonicalize_name(each.name): _version(each) for each in given}
 

@@ -120,6 +120,7 @@ def command(
         Words(requirements, files, constraints, build_constraints, extras, groups),
         dependencies=True,
         prereleases=pre,
+        refresh=refresh,
         may_be_empty=own,
     )
     request = asked.request

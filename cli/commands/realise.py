@@ -113,6 +113,7 @@ def command(
         Words(requirements, files, constraints, build_constraints, extras, groups),
         dependencies=not no_deps,
         prereleases=pre,
+        refresh=refresh,
         may_be_empty=lock is not None,
     )
     request = asked.request

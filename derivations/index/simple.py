@@ -13,6 +13,7 @@ from urllib.parse import unquote, urljoin
 
 from fromager.derivations.errors import NetworkError
 from fromager.derivations.index.address import without_credentials
+from fromager.derivations.index.answers import MAX_PAGE_SIZE
 from fromager.derivations.index.page import ProjectFile, ProjectPage
 
 ACCEPT: Final = (
@@ -23,9 +24,6 @@ ACCEPT: Final = (
 
 QUARANTINED: Final = "quarantined"
 """The status of a project that must not be installed (PEP 792)."""
-
-MAX_PAGE_SIZE: Final = 64 * 1024 * 1024
-"""Bytes; the largest projects' pages have a tenth of that."""
 
 _SHA256: Final = re.compile(r"[0-9a-fA-F]{64}")
 _DISTRIBUTION: Final = re.compile(

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fromager.derivations.errors import InvalidDerivation, NetworkError
+from fromager.derivations.index.answers import MAX_PAGE_SIZE
 from fromager.derivations.index.page import (
     ProjectFile,
     ProjectPage,
@@ -18,7 +19,7 @@ from fromager.derivations.index.page import (
     load_page,
     page_digest,
 )
-from fromager.derivations.index.simple import MAX_PAGE_SIZE, parse_page
+from fromager.derivations.index.simple import parse_page
 
 URL = "https://index.test/simple/foo-bar/"
 JSON = "application/vnd.pypi.simple.v1+json"

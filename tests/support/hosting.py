@@ -106,6 +106,8 @@ class LocalIndex:
         """What connections are secured with; None: they are not."""
         self.base = ""
         """`http://127.0.0.1:PORT`, or https."""
+        self.texts: dict[str, tuple[bytes, Mapping[str, str]]] = {}
+        """Other files by their paths, with headers that go along."""
         self.requests: list[Received] = []
         self.faults: list[Fault] = []
         self.lock = threading.Lock()

@@ -168,7 +168,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(401, b"who are you?", challenge)
             return
         path = unquote(urlsplit(self.path).path)
-        if path == "/simple/":
+        if path in self.index.texts:
+            self._text(*self.index.texts[path])
+        elif path == "/simple/":
             self._project_list()
         elif found := re.fullmatch(r"/simple/([^/]+)/", path):
             self._project(found[1])
@@ -274,6 +276,14 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(304, b"", headers)
                 return
         self._answer(200, content, headers)
+
+    def _text(self, content: bytes, held: Mapping[str, str]) -> None:
+        tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
+        headers = {"Content-Type": "text/plain", "ETag": tag, **held}
+        if self.headers.get("If-None-Match") == tag:
+            self._answer(304, b"", headers)
+        else:
+            self._answer(200, content, headers)
 
     def _file(self, name: str) -> None:
         hosted = self.index.hosted(
