@@ -301,6 +301,7 @@ def test_a_byte_that_differs_is_found_and_its_file_named(
     assert "demo/__init__.py" in challenge.out
     assert f"bob: {claim.output}" in challenge.out
     assert f"here, {KERNEL} at bob" in challenge.out
+    assert f"to see whether it is so here: fromager check {claim.key}" in challenge.out
     assert verify.code == 2
     assert "demo==1.0 (wheel): differs: bob says" in verify.out
     assert "demo/__init__.py" in verify.out
