@@ -100,14 +100,29 @@ class Sharing:
         caches: Sequence[Cache],
         steps: Sequence[Realisation],
         belief: Belief | None = None,
-    ) -> list[Claim]:
-        """What is said of steps in caches, each claim examined once."""
+    ) -> tuple[list[Claim], list[str]]:
+        """What is said of steps in caches, each claim examined once; and the addresses
+        of caches that could not be asked, about which a warning is given.
+
+        Raises:
+            NetworkError, CacheRefused: none of them could be asked.
+        """
+        from fromager.derivations import DerivationError
+
         believed = belief or self.belief
         keys = [step.key for step in steps]
-        found = dict.fromkeys(
-            content for cache in caches for content in cache.envelopes(keys)
-        )
-        return [believed.examine(content) for content in found]
+        found: dict[bytes, None] = {}
+        silent: dict[str, DerivationError] = {}
+        for cache in caches:
+            try:
+                found.update(dict.fromkeys(cache.envelopes(keys)))
+            except DerivationError as error:
+                silent[cache.url] = error
+        for reason in silent.values():
+            if len(silent) == len(caches):
+                raise reason
+            self.wiring.console.warning(f"{reason}: what it has is not known")
+        return [believed.examine(content) for content in found], list(silent)
 
     def own_builders(self) -> list[str]:
         """The identities of the builders that this user signs for."""

@@ -54,8 +54,8 @@ def command(
     """Compare all that each TARGET was made from, and what it needs, with what trusted
     builders claim, step by step. Nothing is built, and only what differs is fetched.
 
-    Exit status 0 if all is the same, 1 if nobody else says anything of some steps, 2
-    if something differs, 3 if there is a forged claim, or only claims of builders that
+    Exit status 0 if all is the same, 1 if nobody else says anything of some steps, or
+    one of the caches could not be asked, 2 if something differs, 3 if there is a forged claim, or only claims of builders that
     are not trusted.
     """
     from fromager.derivations import challenge, found_by_challenge
@@ -70,20 +70,21 @@ def command(
         steps = [step for step in steps if step.kind != "fetch"]
         caches = sharing.caches(store, urls)
         try:
-            found = challenge(
-                steps, sharing.claims(caches, steps), sharing.own_builders()
-            )
+            claims, silent = sharing.claims(caches, steps)
+            found = challenge(steps, claims, sharing.own_builders())
+            heard = [cache for cache in caches if cache.url not in silent]
             write_results(sharing, signer, attest, found_by_challenge(found.items))
             differing = [] if no_diff else _differing(found)
-            reports = explain(wiring, store, caches, differing)
+            reports = explain(wiring, store, heard, differing)
         finally:
             for cache in caches:
                 cache.close()
     if as_json:
-        _print_json(wiring, caches, found, reports)
+        _print_json(wiring, caches, silent, found, reports)
     else:
         _print(wiring, found, reports)
-    return _exit_code(found)
+    code = _exit_code(found)
+    return ExitCode.FAILED if silent and code is ExitCode.DONE else code
 
 
 def _differing(found: Challenge) -> list[tuple[Realisation, Sequence[Claim]]]:
@@ -166,6 +167,7 @@ def _name(item: Item) -> str:
 def _print_json(
     wiring: Wiring,
     caches: Sequence[Cache],
+    silent: Sequence[str],
     found: Challenge,
     reports: Mapping[str, Sequence[Report]],
 ) -> None:
@@ -179,6 +181,7 @@ def _print_json(
     wiring.console.json(
         {
             "against": [cache.url for cache in caches],
+            "silent": list(silent),
             "outcome": found.outcome.value,
             "items": rows,
         }

@@ -58,8 +58,9 @@ def command(
     known before.
 
     What was prebuilt, built without the sandbox or excepted is named. Exit status 0 if
-    all is verified, 1 if builders are missing or something is not from source, 2 if a
-    builder says something else, 3 if a claim is forged.
+    all is verified, 1 if builders are missing, something is not from source or one of
+    the caches could not be asked, 2 if a builder says something else, 3 if a claim is
+    forged.
     """
     from fromager.derivations import Tracer, found_by_proof, prove, read_policy
 
@@ -76,7 +77,7 @@ def command(
         wanted = urls or wiring.settings.texts("substituters")
         caches = sharing.caches(store, wanted) if wanted else []
         try:
-            claims = sharing.claims(caches, steps, belief)
+            claims, silent = sharing.claims(caches, steps, belief)
             claims += [belief.examine(each) for each in _held(steps)]
             proof = prove(
                 steps,
@@ -86,17 +87,22 @@ def command(
                 belief.today,
                 _own(sharing, policy),
             )
-            found = found_by_proof(proof, len(policy.trust.keys))
+            heard = [cache for cache in caches if cache.url not in silent]
+            found = found_by_proof(proof, len(policy.trust.keys), whole=not silent)
             write_results(sharing, signer, attest, found, held)
-            reports = explain(wiring, store, caches, _differing(proof))
+            reports = explain(wiring, store, heard, _differing(proof))
         finally:
             for cache in caches:
                 cache.close()
     if as_json:
-        wiring.console.json({"verified": not proof.faults, "steps": _rows(proof)})
+        verified = not proof.faults and not silent
+        rows = {"silent": silent, "steps": _rows(proof)}
+        wiring.console.json({"verified": verified, **rows})
     else:
-        _print(wiring, policy, proof, reports)
-    return _exit_code(proof)
+        _print(wiring, policy, proof, silent, reports)
+    code = _exit_code(proof)
+    # Who was not heard may say something else.
+    return ExitCode.FAILED if silent and code is ExitCode.DONE else code
 
 
 def _belief(sharing: Sharing, policy: Policy) -> Belief:
@@ -138,6 +144,7 @@ def _print(
     wiring: Wiring,
     policy: Policy,
     proof: Proof,
+    silent: Sequence[str],
     reports: Mapping[str, Sequence[Report]],
 ) -> None:
     from fromager.derivations import summary
@@ -160,7 +167,7 @@ def _print(
         for step in proof.steps
     )
     console.data(
-        f"{'verified' if not proof.faults else 'not verified'}: of {len(proof.steps)} "
+        f"{'not verified' if proof.faults or silent else 'verified'}: of {len(proof.steps)} "
         f"steps, {agreed} by {policy.trust.threshold} of {len(policy.trust.keys)} "
         f"builders, {by_hash} by hash"
     )

@@ -63,9 +63,14 @@ def found_by_challenge(items: Iterable[Item]) -> tuple[Found, ...]:
     return tuple(found)
 
 
-def found_by_proof(proof: Proof, builders: int) -> tuple[Found, ...]:
+def found_by_proof(
+    proof: Proof, builders: int, *, whole: bool = True
+) -> tuple[Found, ...]:
     """What a policy that names so many builders says of each step, and of all that went
-    into it."""
+    into it.
+
+    Nothing is verified where not all could be heard who were to be: not the `whole`.
+    """
     wrong: dict[Digest, frozenset[Fault]] = {}
     accepted: dict[Digest, frozenset[Fault]] = {}
     found = []
@@ -77,7 +82,9 @@ def found_by_proof(proof: Proof, builders: int) -> tuple[Found, ...]:
         accepted[key] = frozenset(exempted).union(
             *(accepted.get(k, ()) for k in inputs)
         )
-        properties = {NOT_VERIFIED if wrong[key] else VERIFIED}
+        properties = {VERIFIED if whole and not wrong[key] else NOT_VERIFIED}
+        if not whole:
+            properties.add(FAULT.format("UNHEARD"))
         properties |= {FAULT.format(each.name) for each in wrong[key]}
         properties |= {EXEMPTED.format(each.name) for each in accepted[key]}
         if not step.by_hash:

@@ -551,6 +551,29 @@ def test_who_is_not_trusted_any_more_does_not_count(
     assert told in verify.out
 
 
+def test_who_cannot_be_asked_may_say_something_else(
+    alice: Machine, built: str, other_cache: FileServer
+) -> None:
+    other_cache.fail("index.json", status=403)
+    against = ("--against", other_cache.url, "--against", built)
+
+    verify = alice.run("verify", *AGAINST[:3], *against, "--policy", "policy.toml")
+    properties = results(alice)[WHEEL].properties
+    challenge = alice.run("challenge", "demo", *against, "--json")
+
+    assert (verify.code, challenge.code) == (1, 1), verify.err + challenge.err
+    assert verify.out.startswith("not verified: of ")
+    assert "by 2 of 2 builders" in verify.out
+    assert "what it has is not known" in verify.err
+    assert verify.errors == []
+    assert {"FROMAGER_NOT_VERIFIED", "FROMAGER_FAULT_UNHEARD"} <= set(properties)
+    assert challenge.json["outcome"] == "match"
+    assert challenge.json["silent"] == [other_cache.url.rstrip("/")]
+    alone = alice.run("challenge", "demo", "--against", other_cache.url)
+    assert alone.code == 1
+    assert "answered 403" in alone.error
+
+
 def test_nobody_is_named_twice(alice: Machine, built: str) -> None:
     work = alice.folder / "work"
     policy = (work / "policy.toml").read_text()
