@@ -91,10 +91,10 @@ def _lines(content: bytes) -> list[str]:
     text = content.decode("utf-8", "replace")
     # What is printed over itself, such as a bar, is there as it was last.
     lines = [line.rsplit("\r", 1)[-1].rstrip() for line in text.split("\n")]
-    return [masked(line) for line in lines if line]
+    return [_masked(line) for line in lines if line]
 
 
-def masked(line: str) -> str:
+def _masked(line: str) -> str:
     """A line of a log without what differs each time."""
     for pattern, instead in _MASKS:
         line = pattern.sub(instead, line)

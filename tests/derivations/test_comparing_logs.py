@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fromager.derivations import compare_logs
-from fromager.derivations.comparing.logs import LINES_TOLD, masked
+from fromager.derivations.comparing.logs import LINES_TOLD
 
 LINES = st.lists(
     st.text(st.characters(exclude_characters="\n\r", codec="utf-8"), max_size=30)
@@ -102,8 +102,3 @@ def test_just_the_lines_that_one_side_lacks_are_told(
     added = sum(line.startswith("+ ") for line in found.lines)
     kept = [len([line for line in side if line.rstrip()]) for side in (first, second)]
     assert kept[0] - removed == kept[1] - added
-
-
-@given(st.text(max_size=60))
-def test_a_line_is_masked_once(line: str) -> None:
-    assert masked(masked(line)) == masked(line)

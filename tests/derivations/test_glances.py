@@ -28,12 +28,14 @@ class Server:
     error: Exception | None = None
     held: threading.Event | None = None
     asked: list[str] = field(default_factory=list)
+    began: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
     def open(
         self, url: str, headers: Mapping[str, str], *, decode: bool
     ) -> Iterator[Answer]:
         self.asked.append(url)
+        self.began.set()
         if self.error is not None:
             raise self.error
         yield Answer(self.status, {}, url, self._body())
@@ -87,6 +89,8 @@ def test_a_server_that_never_ends_is_not_waited_for() -> None:
 
     assert asking.at(URL) is None
     assert asking.at(f"{URL}/other") is None
+    # It may begin after it was given up.
+    assert server.began.wait(30)
     assert server.asked == [URL]
     assert server.held is not None
     server.held.set()
