@@ -81,6 +81,12 @@ class LockedVersions:
             raise LockMismatch(message, hint=_AGAIN)
         pins = self._pins(build.environment)
         where = f"the build of {subject}"
+        # An environment names all that is in it: what extras stand for, too.
+        for each in _applying(request.requirements, request):
+            if (pin := pins.get(_name(each.requirement))) is not None:
+                asked = map(canonicalize_name, each.requirement.extras)
+                extras = tuple(sorted({*pin.extras, *asked}))
+                pins[pin.name] = replace(pin, extras=extras)
         _check(request.requirements, pins, request, where)
         narrowing = [c for c in request.constraints if _name(c.requirement) in pins]
         _check(narrowing, pins, request, where)

@@ -121,6 +121,22 @@ def test_building_from_a_lock_again_starts_nothing_and_asks_nobody(
     assert names(again) == ["lkbase==1.0", "lktop==1.0"]
 
 
+def test_extras_of_build_requirements_are_locked(place: Place, offer: Offer) -> None:
+    """Also one that needs nothing, as setuptools-scm[toml] does nowadays."""
+    needs = ["lkxfast ; extra == 'fast'"]
+    offer("lkxtool", extras=["fast", "idle"], dependencies=needs)
+    offer("lkxfast")
+    offer("lkxuser", requires=["lkxtool[fast,idle]>=1"], imports=["lkxfast"])
+    offer("lkxplain", requires=["lkxtool[Idle]"])
+    lock(place, "lkxuser", "lkxplain")
+    here = place.realise("lkxuser", "lkxplain")
+
+    there = place.realise("--lock", "pylock.toml")
+
+    assert keys(there) == keys(here)
+    assert place.run("lock", "--check").code == 0
+
+
 @pytest.mark.usefixtures("chain")
 def test_a_part_of_a_lock_can_be_built(place: Place) -> None:
     lock(place, "lktop")
