@@ -27,7 +27,7 @@ _MISTAKE: Final = re.compile(
 )
 _RIGHT: Final = {"=": "==", "=>": ">=", "=<": "<=", "@": "=="}
 _NAMED: Final = re.compile(rf"{_NAME}\s*@\s*(?![0-9][\w.!+*-]*\s*(;|$))")
-_SCHEME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:(?://)?|git@")
+_SCHEME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:(?://)?|(?:git\+)?git@")
 _EXTRAS: Final = re.compile(
     r"(?P<place>[^\s\[\]]+(?:\s+[^\s\[\];]+)*)\[(?P<extras>[^\]]*)\]"
 )

@@ -123,6 +123,13 @@ class Evidence:
         refused = (refusal.version for refusal in catalogue.refusals)
         return sorted([*catalogue.versions(catalogue.everything), *refused])[::-1]
 
+    def narrows(self, demand: Demand) -> bool:
+        """Whether there are versions that could be used if this were not demanded."""
+        catalogue = self.search.known(demand.name)
+        if catalogue is None or not demand.text:
+            return False
+        return bool(catalogue.everything & ~catalogue.fitting(demand))
+
     def _deadlock(self, name: str, demands: Sequence[Demand]) -> Deadlock:
         limits = self.search.given(name)
         together = {demand.text: demand for demand in (*demands, *limits)}

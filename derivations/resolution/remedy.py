@@ -34,10 +34,11 @@ def remedy(evidence: Evidence) -> str | None:
                 deadlock.name, newest.version, newest.kind, newest.detail
             )
     constraints = [f.demand for f in evidence.facts if isinstance(f, Constrained)]
+    constraints = [demand for demand in constraints if evidence.narrows(demand)]
     if constraints:
         return f"Loosen the constraint {_either(constraints)}"
     given = [f.demand for f in evidence.facts if isinstance(f, Given)]
-    narrow = [demand for demand in given if demand.text]
+    narrow = [demand for demand in given if evidence.narrows(demand)]
     if narrow:
         return f"Loosen {_either(narrow)}"
     for fact in evidence.facts:

@@ -30,7 +30,9 @@ COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _HOST: Final = re.compile(r"[A-Za-z0-9.\[][A-Za-z0-9.:_\[\]-]*")
 _USER: Final = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._-]*")
 _REF: Final = re.compile(r"(?![-/.])[^\s~^:?*\[\\\x00-\x20\x7f]+")
-_OTHER_SYSTEMS: Final = ("hg+", "svn+", "bzr+", "git+git:", "git://", "git@")
+_OTHER_SYSTEMS: Final = ("hg+", "svn+", "bzr+", "git+git:", "git://")
+_OF_SSH: Final = re.compile(r"(?:git\+)?(?P<login>git@[\w.-]+):/*(?P<path>.+)")
+"""The short form of addresses for ssh, which is no URL."""
 _HASHES: Final = frozenset({"md5", "sha1", "sha224", "sha384", "sha512"})
 _KNOWN: Final = frozenset({"egg", "subdirectory", "sha256", "submodules"}) | _HASHES
 
@@ -158,19 +160,25 @@ class ParsedSource:
     """What `#egg=` says; it may hold extras."""
 
 
+def _meant(text: str) -> str:
+    """What to write instead of an address that no source is taken from."""
+    found = _OF_SSH.fullmatch(text)
+    if found is not None:
+        return f"Write git+ssh://{found['login']}/{found['path']}"
+    return (
+        "Repositories are those of git: git+https://, git+ssh://, git+http:// or "
+        "git+file://"
+    )
+
+
 def parse_source(text: str, folder: Path) -> ParsedSource:
     """The source that an address or a path stands for; paths are below `folder`.
 
     Raises:
         InputError: something that no source can be taken from; never with a password.
     """
-    for start in _OTHER_SYSTEMS:
-        if text.startswith(start):
-            raise InputError(
-                f"{redact(text)!r} cannot be used",
-                hint="Repositories are those of git: git+https://, git+ssh://, "
-                "git+http:// or git+file://",
-            )
+    if _OF_SSH.fullmatch(text) or text.startswith(_OTHER_SYSTEMS):
+        raise InputError(f"{redact(text)!r} cannot be used", hint=_meant(text))
     if text.startswith("git+"):
         return _git(text.removeprefix("git+"))
     address, _, fragment = text.partition("#")

@@ -302,6 +302,23 @@ def test_what_was_meant_is_offered(text: str, meant: str) -> None:
     assert caught.value.hint == f"Did you mean {meant}?"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "git@x.test:group/demo.git@v1.0",
+        "git+git@x.test:group/demo.git@v1.0",
+        "demo @ git+git@x.test:/group/demo.git@v1.0",
+    ],
+)
+def test_the_short_form_of_ssh_is_written_out_in_the_hint(
+    tmp_path: Path, text: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        read(tmp_path, text)
+
+    assert caught.value.hint == "Write git+ssh://git@x.test/group/demo.git@v1.0"
+
+
 @pytest.mark.parametrize("text", ["", "  ", "==1.0", "foo bar", "foo==1.0 bar", "é"])
 def test_nonsense_is_one_error(text: str) -> None:
     with pytest.raises(InputError) as caught:
