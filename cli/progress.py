@@ -41,8 +41,9 @@ def reporter(console: Console, *, live: bool) -> Reporter:
 
 
 def end_progress(report: Reporter) -> None:
-    """Nothing is being done any more: take away the line that says what is."""
-    if isinstance(report, LiveReporter):
+    """Nothing is being done any more: take away the line that says what is, and end
+    those that were begun."""
+    if isinstance(report, LineReporter):
         report.end()
 
 
@@ -57,14 +58,24 @@ class LineReporter:
 
     console: Console
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _begun: dict[str, bytes] = field(default_factory=dict)
+    """By subject, what was written of a line that has no end yet."""
 
     def __call__(self, event: Event) -> None:
         """Print the event's line, if it has one."""
         with self._lock:
             self.tell(event)
 
+    def end(self) -> None:
+        """Print what was begun."""
+        with self._lock:
+            for subject in tuple(self._begun):
+                self._log(subject, b"\n")
+
     def tell(self, event: Event) -> None:
         """Print the event's line; the lock is held."""
+        if event.subject in self._begun and not isinstance(event, LogOutput):
+            self._log(event.subject, b"\n")
         match event:
             case StepFinished(kind, subject, seconds):
                 if self.console.verbose or kind == "wheel":
@@ -81,8 +92,16 @@ class LineReporter:
                 self.console.say(f"{subject}: {text}")
             case LogOutput(subject, content):
                 if self.console.verbose:
-                    for line in content.decode("utf-8", "replace").splitlines():
-                        self.console.say(f"{subject}> {line}")
+                    self._log(subject, content)
+
+    def _log(self, subject: str, content: bytes) -> None:
+        """Print whole lines: what is written comes in any pieces."""
+        whole, end, rest = (self._begun.pop(subject, b"") + content).rpartition(b"\n")
+        if rest:
+            self._begun[subject] = rest
+        if end:
+            for line in f"{whole.decode('utf-8', 'replace')}\n".splitlines():
+                self.console.say(f"{subject}> {line}")
 
 
 @dataclass
@@ -108,7 +127,8 @@ class LiveReporter(LineReporter):
         with self._lock:
             self._running.clear()
             self._clear()
-            self.console.err.flush()
+        super().end()
+        self.console.err.flush()
 
     def _clear(self) -> None:
         if self._drawn:

@@ -262,7 +262,7 @@ RESULTS = {
 
 
 def _nonsense(wanted: str, found: object) -> Refused:
-    shown = f"{repr(found)[:200]}, a {type(found).__name__}"
+    shown = f"{repr(found)[:200]} of type {type(found).__name__}"
     return Refused("nonsense", f"{wanted} must be returned, not {shown}")
 
 

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from importlib import import_module
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
@@ -189,7 +190,7 @@ def run(
 
 
 def unpack_source(*args: Any, **options: Any) -> tuple[Path, bool]:
-    """The folder of the source, which is unpacked and patched already."""
+    """The folder of the source, which is unpacked and patched already, and is new."""
     return Path(REQUEST["values"]["source"]), True
 
 
@@ -275,6 +276,19 @@ def default_system_dependencies(*args: Any, **options: Any) -> set[str]:
     return set(REQUEST["build_requires"])
 
 
+def default_install_dependencies(*args: Any, **options: Any) -> set[Any]:
+    """What the wheel would need, as its backend says."""
+    from email import message_from_bytes
+
+    requirement = import_module("packaging.requirements").Requirement
+    with tempfile.TemporaryDirectory() as folder:
+        given = {"metadata_directory": folder, "_allow_fallback": True}
+        hook = "prepare_metadata_for_build_wheel"
+        name = _backend(hook, given, options.get("extra_environ"))
+        told = message_from_bytes(Path(folder, name, "METADATA").read_bytes())
+    return {requirement(text) for text in told.get_all("Requires-Dist") or ()}
+
+
 def _backend(hook: str, given: dict[str, Any], variables: Any) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         settings = REQUEST["config_settings"] or None
@@ -333,7 +347,7 @@ def download_git_source(
 
 
 _PREPARE = {
-    "default_prepare_source": prepare_source,
+    "default_prepare_source": unpack_source,
     "default_build_sdist": default_build_sdist,
     "ensure_pkg_info": ensure_pkg_info,
     "patch_source": prepare_source,
@@ -354,6 +368,7 @@ _MODULES: dict[str, dict[str, Any]] = {
         "default_get_build_backend_dependencies": default_backend_dependencies,
         "default_get_build_sdist_dependencies": default_backend_dependencies,
         "default_get_build_system_dependencies": default_system_dependencies,
+        "default_get_install_dependencies_of_sdist": default_install_dependencies,
     },
     "downloads": _DOWNLOAD,
     "external_commands": {"run": run},

@@ -182,7 +182,12 @@ def call_backend(
     reason = answer.reason
     if diagnosis is not None:
         reason = f"{reason}: {diagnosis.cause}"
-    raise BuildError(call.subject, reason, hint=diagnosis.hint if diagnosis else None)
+    hint = diagnosis.hint if diagnosis else None
+    if answer.status is HookStatus.TIMED_OUT:
+        hint = (
+            "Give it more time: the setting `timeout`, for all packages or for it alone"
+        )
+    raise BuildError(call.subject, reason, hint=hint)
 
 
 def take_wheel(

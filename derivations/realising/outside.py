@@ -197,6 +197,8 @@ class OutsideWork:
         if override.plugin.overrides(ARCHIVE):
             named = override.using(ARCHIVE)
             name = await self._call(named, HOOKS[ARCHIVE], ARCHIVE, {})
+        if found is None and not name:
+            raise failed(use, DOWNLOAD, "it gave no path of a file or a folder")
         path = Path(str(folder / name if found is None and name else found))
         if not path.exists():
             raise failed(use, DOWNLOAD, f"there is no {path.name if name else found}")
@@ -286,6 +288,13 @@ class OutsideWork:
         variant = self.customisation.around.variant
         return PluginUse(module, (), built.name, str(built.version), variant)
 
+    def _timeout(self, use: PluginUse) -> float | None:
+        """Seconds that functions for a package may take, as its builds may."""
+        version = None if use.version is None else Version(use.version)
+        given = self.customisation.assignments(use.package, version)
+        found = [a.value for a in given if a.setting == "timeout"]
+        return int(str(found[-1])) if found else self.timeout
+
     async def _call(
         self,
         use: PluginUse,
@@ -301,7 +310,8 @@ class OutsideWork:
             self.steps.report(LogOutput(use.package, content))
 
         paths, environ = self.customisation.paths, self.customisation.environ
-        outside = Outside(paths, environ, self.timeout, output, self.steps.stop)
+        timeout = self._timeout(use)
+        outside = Outside(paths, environ, timeout, output, self.steps.stop)
 
         def work() -> Any:
             with self.steps.store.scratch("plugin") as scratch:

@@ -58,6 +58,22 @@ def test_logs_are_shown_line_by_line_if_that_is_wanted() -> None:
     assert err.getvalue() == "one==1.0> first\none==1.0> second\none==1.0: a remark\n"
 
 
+def test_a_line_that_comes_in_pieces_is_shown_as_one() -> None:
+    err = io.StringIO()
+    report = LineReporter(Console(io.StringIO(), err, verbose=1))
+
+    for piece in (b"a", b" ", b"line\nand \xc3", b"\xa9\n", b"the rest"):
+        report(LogOutput("one==1.0", piece))
+        report(LogOutput("two==1.0", b"x"))
+    report(StepFinished("wheel", "one==1.0", 1.0, "path"))
+    end_progress(report)
+
+    assert err.getvalue().splitlines() == [
+        *("one==1.0> a line", "one==1.0> and é", "one==1.0> the rest"),
+        *("built one==1.0 in 1.0 s", "two==1.0> xxxxx"),
+    ]
+
+
 def test_quiet_leaves_remarks_out() -> None:
     err = io.StringIO()
     report = reporter(Console(io.StringIO(), err, quiet=True), live=True)

@@ -267,6 +267,48 @@ def test_a_plugin_says_what_is_needed_where_no_wheel_is_built(
     assert "never-there" not in lock
 
 
+def test_upstreams_default_says_what_the_backend_does(
+    place: Place, offer: Offer, plug: Plug
+) -> None:
+    offer(
+        "told_default",
+        dependencies=["needed-by-default"],
+        static=False,
+        more={"tiny_backend.py": TELLING_BACKEND},
+    )
+    offer("needed_by_default")
+    offer("needed_beside")
+    plug(
+        "told_default",
+        """
+        from fromager import dependencies
+        from packaging.requirements import Requirement
+
+        def get_install_dependencies_of_sdist(
+            ctx, req, version, sdist_root_dir, build_env, extra_environ, build_dir, config_settings
+        ):
+            found = dependencies.default_get_install_dependencies_of_sdist(
+                ctx=ctx,
+                req=req,
+                version=version,
+                sdist_root_dir=sdist_root_dir,
+                build_env=build_env,
+                extra_environ=extra_environ,
+                build_dir=build_dir,
+                config_settings=config_settings,
+            )
+            return found | {Requirement("needed-beside")}
+        """,
+    )
+
+    outcome = place.run("lock", "told-default>=1")
+
+    assert outcome.code == 0, outcome.err
+    lock = (place.folder / "pylock.toml").read_text()
+    assert 'name = "needed-by-default"' in lock
+    assert 'name = "needed-beside"' in lock
+
+
 def test_an_sdist_of_a_plugin_can_be_built_again(
     place: Place, offer: Offer, plug: Plug
 ) -> None:

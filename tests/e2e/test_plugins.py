@@ -150,6 +150,29 @@ def test_upstreams_prepare_source_gets_a_patched_source(
     assert "up_prepared/more.py" in names_in(outcome, "up-prepared")
 
 
+def test_upstreams_default_preparation_gives_the_folder_and_that_it_is_new(
+    place: Place, offer: Offer, plug: Plug
+) -> None:
+    offer("up_default")
+    plug(
+        "up_default",
+        """
+        from fromager import sources
+
+        def prepare_source(ctx, req, source_filename, version):
+            root, is_new = sources.default_prepare_source(
+                ctx=ctx, req=req, source_filename=source_filename, version=version
+            )
+            (root / "up_default" / "more.py").write_text(f"NEW = {is_new}")
+            return root, is_new
+        """,
+    )
+
+    outcome = place.realise("up-default")
+
+    assert names_in(outcome, "up-default")["up_default/more.py"] == "NEW = True"
+
+
 def test_what_a_plugin_prepares_decides_alone_about_the_build(
     place: Place, offer: Offer, plug: Plug
 ) -> None:

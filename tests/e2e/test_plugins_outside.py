@@ -501,3 +501,29 @@ def test_a_project_that_only_a_failing_plugin_knows_is_left_out(
     demanding = place.run("realise", "--keep-going", "needs-forgotten")
     check_error(demanding, 5, "forgotten: the plugin plugin_forgotten failed")
     assert demanding.out == ""
+
+
+def test_a_function_that_fetches_has_the_time_that_its_package_is_given(
+    place: Place, offer: Offer, plug: Plug
+) -> None:
+    offer("slow_fetch")
+    plug(
+        "slow_fetch",
+        "def download_source():\n    import time\n    time.sleep(3600)\n",
+    )
+    (place.folder / "fromager.toml").write_text("[package.slow-fetch]\ntimeout = 1\n")
+
+    outcome = place.run("realise", "slow-fetch")
+
+    check_error(outcome, 5, "slow-fetch==1.0", "stopped after 1 seconds")
+
+
+def test_a_function_that_fetches_nothing_is_told_as_that(
+    place: Place, offer: Offer, plug: Plug
+) -> None:
+    offer("no_fetch")
+    plug("no_fetch", "def download_source():\n    pass\n")
+
+    outcome = place.run("realise", "no-fetch")
+
+    check_error(outcome, 5, "download_source: it gave no path of a file or a folder")
