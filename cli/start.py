@@ -1,6 +1,7 @@
 """The console script: an answer that still holds, or else the command."""
 
 import gc
+import io
 import os
 import sys
 import threading
@@ -17,6 +18,7 @@ def run() -> None:
     # Most objects of a run live as long as it does: looking for garbage often finds
     # none, and takes a tenth of the time.
     gc.set_threshold(100_000, 50, 100)
+    _let_all_be_printed()
     place = place_of_answer(sys.argv[1:])
     code = None if place is None else replay(place)
     if code is None:
@@ -29,6 +31,16 @@ def run() -> None:
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
+
+
+def _let_all_be_printed() -> None:
+    """Names of files are any bytes: print those, or what the encoding has for them."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            unicode = stream.encoding.lower() == "utf-8"
+            stream.reconfigure(
+                errors="surrogateescape" if unicode else "backslashreplace"
+            )
 
 
 def _run(place: str | None) -> int:

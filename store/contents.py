@@ -60,7 +60,8 @@ def read_member(
     if node is None:
         raise ObjectMissing(named)
     if not isinstance(node, File):
-        raise UnsupportedFile(Path(named), "it is no file")
+        remedy = "Name a file in it" if isinstance(node, Directory) else None
+        raise UnsupportedFile(Path(named), "it is no file", remedy)
     place = layout.object(path)
     if member is not None:
         place += b"/" + encode(member)

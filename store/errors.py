@@ -5,6 +5,10 @@ They are rendered in one place only, the command line.
 """
 
 from pathlib import Path
+from typing import Final
+
+_READABLE: Final = 300
+"""Characters of a path that are shown, in its beginning and its end."""
 
 
 class StoreError(Exception):
@@ -35,13 +39,14 @@ class InvalidRecord(StoreError):
 class UnsupportedFile(StoreError):
     """A file that a store object cannot hold: a device, a socket, a setuid file."""
 
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
-        self.path, self.reason = path, reason
+    def __init__(self, path: Path, reason: str, remedy: str | None = None) -> None:
+        super().__init__(f"{_shortened(str(path))}: {reason}")
+        self.path, self.reason, self.remedy = path, reason, remedy
 
     @property
     def hint(self) -> str | None:
-        return "Store objects hold regular files, folders and symbolic links only"
+        held = "Store objects hold regular files, folders and symbolic links only"
+        return self.remedy or held
 
 
 class LinkRefused(StoreError):
@@ -161,3 +166,11 @@ class StoreFull(StoreError):
             "Free some space, by collecting garbage or otherwise, and run the same "
             "command again; nothing was lost"
         )
+
+
+def _shortened(place: str) -> str:
+    """A path as it can be read: folders may nest in thousands."""
+    if len(place) <= _READABLE:
+        return place
+    half = _READABLE // 2
+    return f"{place[:half]}[… {len(place) - 2 * half} characters …]{place[-half:]}"

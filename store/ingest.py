@@ -121,11 +121,13 @@ class _Refused(NamedTuple):
     reason: str | None
     number: int | None = None
     """That of the system's error, where the store could not be written."""
+    remedy: str | None = None
 
     def error(self) -> Exception:
         """The error as it would have been raised here."""
         if self.number is None:
-            return UnsupportedFile(Path(self.path or ""), self.reason or "")
+            path = Path(self.path or "")
+            return UnsupportedFile(path, self.reason or "", self.remedy)
         return OSError(self.number, self.reason, self.path)
 
 
@@ -158,7 +160,11 @@ class _Taking:
                 elif not entry.is_dir():
                     raise irregular(entry.path)
                 elif prefix.count("/") >= MAX_DEPTH:
-                    raise UnsupportedFile(shown(entry.path), "folders nest too deep")
+                    raise UnsupportedFile(
+                        shown(entry.path),
+                        "folders nest too deep",
+                        f"Store objects hold folders that nest {MAX_DEPTH} deep",
+                    )
                 else:
                     pending.append((entry.path, prefix + name))
             self._batches += (
@@ -226,7 +232,8 @@ class _Taking:
         except UnsupportedFile as error:
             if not helps:
                 raise
-            told.append(_Refused(os.fspath(error.path), error.reason))
+            path = os.fspath(error.path)
+            told.append(_Refused(path, error.reason, remedy=error.remedy))
         except OSError as error:
             if not helps:
                 raise

@@ -99,7 +99,8 @@ class Intake:
         if not S_ISREG(mode):
             raise irregular(path)
         if mode & (S_ISUID | S_ISGID):
-            raise UnsupportedFile(shown(path), "it is a setuid or setgid file")
+            remedy = "Take these bits from it, or leave it out"
+            raise UnsupportedFile(shown(path), "it is a setuid or setgid file", remedy)
         executable = self._keeps_mode and bool(mode & S_IXUSR)
         return _Opened(path, descriptor, status, executable)
 
@@ -166,8 +167,10 @@ def reading(path: bytes) -> Iterator[None]:
 
 def unreadable(path: bytes, error: OSError) -> UnsupportedFile:
     """What it means that a source cannot be read."""
+    reason = f"cannot be read: {error.strerror or str(error)}"
+    remedy = "Get the right to read it, or leave it out"
     return UnsupportedFile(
-        shown(path), f"cannot be read: {error.strerror or str(error)}"
+        shown(path), reason, remedy if error.errno == EACCES else None
     )
 
 

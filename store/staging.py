@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from errno import EMLINK
+from errno import EMLINK, ENXIO
 from stat import S_IMODE
 from typing import IO, TYPE_CHECKING, Final
 
@@ -318,23 +318,47 @@ class Staging:
 def copy_content(source: int, target: int) -> None:
     """Copy all that an open file holds, from its beginning, where possible by the kernel.
 
-    The disk is busy with one piece while the next is copied.
+    Where it has holes the copy has them, too. The disk is busy with one piece while the
+    next is copied.
     """
     offset = 0
-    while True:
-        try:
-            count = os.copy_file_range(source, target, _PIECE, offset)
-        except OSError:
-            # Not between these file systems, or not by this kernel.
+    while (extent := _data_from(source, offset)) is not None:
+        start, end = extent
+        os.lseek(target, start, os.SEEK_SET)
+        offset = _copy_range(source, target, start, end)
+        if offset < end:  # it has become shorter meanwhile
             break
-        if count == 0:
-            return
-        if count == _PIECE:
-            start_writing(target, offset, count)
-        offset += count
-    while content := os.pread(source, 1 << 20, offset):
-        offset += len(content)
-        write_all(target, content)
+    os.ftruncate(target, max(offset, os.lseek(source, 0, os.SEEK_END)))
+
+
+def _data_from(source: int, offset: int) -> tuple[int, int] | None:
+    """Where the next bytes of an open file begin that are no hole, and where they end."""
+    try:
+        start = os.lseek(source, offset, os.SEEK_DATA)
+        return start, os.lseek(source, start, os.SEEK_HOLE)
+    except OSError as error:
+        size = os.lseek(source, 0, os.SEEK_END)
+        # Not every file system knows of holes.
+        return None if error.errno == ENXIO or offset >= size else (offset, size)
+
+
+def _copy_range(source: int, target: int, offset: int, end: int) -> int:
+    """Copy what is there up to `end` to where the target is; where it ended."""
+    try:
+        while offset < end:
+            piece = min(_PIECE, end - offset)
+            count = os.copy_file_range(source, target, piece, offset)
+            if count == 0:
+                return offset
+            if count == _PIECE:
+                start_writing(target, offset, count)
+            offset += count
+    except OSError:
+        # Not between these file systems, or not by this kernel.
+        while content := os.pread(source, min(_CHUNK, end - offset), offset):
+            offset += len(content)
+            write_all(target, content)
+    return offset
 
 
 def write_all(descriptor: int, content: bytes) -> None:

@@ -38,6 +38,8 @@ def add(
     """
     if name is not None and len(paths) > 1:
         raise click.UsageError("--name can be given for one PATH only.")
+    if "" in paths:
+        raise click.UsageError("A PATH is empty.")
     wiring = wire(flags)
     own = os.path.realpath(wiring.stores.own_root)
     sources = [_source(wiring.folder / path, own) for path in paths]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
 
+from fromager.cli.console import Console
 from fromager.store import StorePath, blob_digest, open_store
 from support.command_line import Place
 from support.processes import fork, wait
@@ -106,6 +110,7 @@ def test_what_is_added_again_is_the_same_and_changes_nothing(place: Place) -> No
         (["ok", "--name", ""], 2, "empty"),
         (["ok", "--name", "x" * 300], 2, "300 characters"),
         (["ok", "nowhere"], 2, "nowhere"),
+        (["no\x1b[31mwhere"], 2, r"no\\x1b\[31mwhere"),
         (["folder"], 1, "folder/pipe"),
         ([".."], 2, "the store itself"),
     ],
@@ -139,6 +144,50 @@ def test_one_name_is_not_for_several_files(place: Place) -> None:
 
     assert outcome.code == 2
     assert "--name" in outcome.err
+
+
+def test_an_empty_path_is_not_the_working_folder(place: Place) -> None:
+    outcome = place.run("store", "add", "")
+
+    assert outcome.code == 2
+    assert "PATH is empty" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("encoding", "printed"),
+    [
+        ("utf-8", b"f caf\xc3\xa9\nf caf\xe9\n"),
+        ("latin-1", b"f caf\xe9\nf caf\\udce9\n"),
+        ("ascii", b"f caf\\xe9\nf caf\\udce9\n"),
+    ],
+)
+def test_a_name_of_any_bytes_is_printed_in_any_encoding(
+    place: Place, encoding: str, printed: bytes
+) -> None:
+    (place.folder / "folder").mkdir()
+    for name in (b"caf\xc3\xa9", b"caf\xe9"):
+        (place.folder / "folder" / os.fsdecode(name)).write_bytes(b"")
+    place.run("store", "add", "folder")
+
+    program = [sys.executable, "-c", "from fromager.cli.start import run; run()"]
+    done = subprocess.run(
+        [*program, "--store", str(place.store), "store", "ls", "folder"],
+        env={**os.environ, "PYTHONIOENCODING": f"{encoding}:strict"},
+        capture_output=True,
+        check=False,
+    )
+
+    assert (done.stdout, done.stderr, done.returncode) == (printed, b"", 0)
+
+
+def test_what_goes_to_a_terminal_does_not_steer_it() -> None:
+    terminal, pipe = StringIO(), StringIO()
+
+    for out, shown in ((terminal, True), (pipe, False)):
+        Console(out, out, shown=shown).data("f \x1b[31mred\x9b\ttab")
+
+    assert terminal.getvalue() == "f \\x1b[31mred\\x9b\ttab\n"
+    assert pipe.getvalue() == "f \x1b[31mred\x9b\ttab\n"
 
 
 def test_a_file_that_may_not_be_read_is_named() -> None:

@@ -225,6 +225,63 @@ def meanwhile(work: Callable[[], None]) -> Iterator[None]:
         wait(child)
 
 
+HOLE = 4 << 20
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [(0, 1), (1, 0), (1, 0, 1), (0, 1, 0, 1, 0), (0,)],
+    ids=str,
+)
+def test_a_file_with_holes_is_held_with_holes(
+    store: LocalStore, tmp_path: Path, layout: tuple[int, ...]
+) -> None:
+    source = tmp_path / "file"
+    with source.open("wb") as stream:
+        for full in layout:
+            if full:
+                stream.write(b"x" * 5000)
+            stream.truncate(stream.seek(HOLE, os.SEEK_CUR))
+    expected = blob_digest(source.read_bytes())
+
+    with store.transaction() as transaction:
+        info = transaction.add_file(source, "file")
+
+    held = info.path.below(store.root).stat()
+    assert (info.digest, held.st_size) == (expected, source.stat().st_size)
+    assert held.st_blocks <= source.stat().st_blocks + 64
+    assert faults(store) == []
+
+
+def test_each_refusal_says_what_can_be_done(store: LocalStore, tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_bytes(b"")
+    program.chmod(0o4755)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file").write_bytes(b"1")
+    with store.transaction() as transaction:
+        folder = transaction.add_directory(tmp_path / "folder", "folder").path
+
+    with (
+        pytest.raises(UnsupportedFile) as setuid,
+        store.transaction() as transaction,
+    ):
+        transaction.add_file(program, "program")
+    with pytest.raises(UnsupportedFile) as no_file:
+        store.read_file(folder)
+
+    assert setuid.value.hint == "Take these bits from it, or leave it out"
+    assert no_file.value.hint == "Name a file in it"
+
+
+def test_a_path_of_thousands_of_folders_is_told_by_its_ends(tmp_path: Path) -> None:
+    error = UnsupportedFile(tmp_path / ("d/" * 4000) / "leaf", "no")
+
+    assert len(str(error)) < 500
+    assert str(error).startswith(str(tmp_path)[:100])
+    assert str(error).endswith("d/d/leaf: no")
+
+
 def rewrite(place: Path, sizes: tuple[int, ...]) -> None:
     for size in sizes:
         place.write_bytes(os.urandom(1) * size)
