@@ -147,6 +147,8 @@ class Database:
 
     def lower_references(self, paths: Iterable[str]) -> set[str]:
         """What these objects refer to and is not in this store."""
+        if not self.rows("SELECT 1 FROM lower_refs LIMIT 1"):
+            return set()
         return {
             str(path)
             for _, path in self._by(

@@ -83,6 +83,12 @@ class StorePath:
         Raises:
             InvalidName: not a store path.
         """
+        if PATH_PATTERN.fullmatch(text) is not None:
+            # There may be very many: what was looked at as a whole is right in parts.
+            path = object.__new__(cls)
+            object.__setattr__(path, "hash", text[:HASH_LENGTH])
+            object.__setattr__(path, "name", text[HASH_LENGTH + 1 :])
+            return path
         if len(text) < HASH_LENGTH + 2 or text[HASH_LENGTH] != "-":
             raise InvalidName(text, "a store path is <32 characters>-<name>")
         return cls(text[:HASH_LENGTH], text[HASH_LENGTH + 1 :])
