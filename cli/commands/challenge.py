@@ -55,8 +55,8 @@ def command(
     builders claim, step by step. Nothing is built, and only what differs is fetched.
 
     Exit status 0 if all is the same, 1 if nobody else says anything of some steps, or
-    one of the caches could not be asked, 2 if something differs, 3 if there is a forged claim, or only claims of builders that
-    are not trusted.
+    one of the caches could not be asked, 2 if something differs, 3 if there is a forged
+    claim, or only claims of builders that are not trusted.
     """
     from fromager.derivations import challenge, found_by_challenge
 

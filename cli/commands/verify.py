@@ -166,10 +166,10 @@ def _print(
         not step.by_hash and len(step.builders) >= policy.trust.threshold
         for step in proof.steps
     )
+    verdict = "not verified" if proof.faults or silent else "verified"
     console.data(
-        f"{'not verified' if proof.faults or silent else 'verified'}: of {len(proof.steps)} "
-        f"steps, {agreed} by {policy.trust.threshold} of {len(policy.trust.keys)} "
-        f"builders, {by_hash} by hash"
+        f"{verdict}: of {len(proof.steps)} steps, {agreed} by {policy.trust.threshold} "
+        f"of {len(policy.trust.keys)} builders, {by_hash} by hash"
     )
 
 
