@@ -48,7 +48,8 @@ def open_place(text: str, means: PlaceMeans) -> CachePlace:
         path = unquote(urlsplit(text).path) if scheme else text
         if not path:
             raise InputError(f"{text!r} names no folder")
-        return FolderPlace((means.folder / Path(path).expanduser()).absolute())
+        # However it is written, it is one cache.
+        return FolderPlace((means.folder / Path(path).expanduser()).resolve())
     if scheme not in ("http", "https", "s3"):
         raise InputError(
             f"{redact(text)!r} is not the address of a cache",

@@ -224,6 +224,23 @@ def test_other_addresses_are_refused(text: str, tmp_path: Path) -> None:
         open_place(text, means(tmp_path))
 
 
+def test_a_folder_is_one_place_however_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "link").symlink_to("cache")
+    means = PlaceMeans(tmp_path / "cache", HttpSettings, Retries())
+    texts = (
+        ".",
+        "../cache",
+        "../link",
+        str(tmp_path / "cache"),
+        f"file:{tmp_path}/cache",
+    )
+
+    urls = {open_place(text, means).url for text in texts}
+
+    assert urls == {(tmp_path / "cache").resolve().as_uri()}
+
+
 def test_nothing_but_folders_is_used_offline(tmp_path: Path) -> None:
     offline = PlaceMeans(tmp_path, HttpSettings, Retries(), offline=True)
 
