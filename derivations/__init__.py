@@ -135,7 +135,7 @@ _HOME = {
     "sharing.results": "sign_result",
     "sharing.signing": "EnvelopeSigner KeyVerifier",
     "sharing.substituting": "Belief Substituter",
-    "sharing.tracing": "Tracer",
+    "sharing.tracing": "Tracer held_against_keys",
     "sources.members": "Limits",
     "sources.opening": "Repositories open_repositories",
     "sources.patch": "apply_patch",

@@ -281,6 +281,7 @@ from fromager.derivations.sharing.signing import KeyVerifier as KeyVerifier
 from fromager.derivations.sharing.substituting import Belief as Belief
 from fromager.derivations.sharing.substituting import Substituter as Substituter
 from fromager.derivations.sharing.tracing import Tracer as Tracer
+from fromager.derivations.sharing.tracing import held_against_keys as held_against_keys
 from fromager.derivations.sources.members import Limits as Limits
 from fromager.derivations.sources.opening import Repositories as Repositories
 from fromager.derivations.sources.opening import open_repositories as open_repositories

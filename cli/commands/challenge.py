@@ -58,7 +58,7 @@ def command(
     one of the caches could not be asked, 2 if something differs, 3 if there is a forged
     claim, or only claims of builders that are not trusted.
     """
-    from fromager.derivations import challenge, found_by_challenge
+    from fromager.derivations import challenge, found_by_challenge, held_against_keys
 
     wiring = wire(flags, **settings)
     sharing = Sharing(wiring)
@@ -71,6 +71,7 @@ def command(
         caches = sharing.caches(store, urls)
         try:
             claims, silent = sharing.claims(caches, steps)
+            claims = held_against_keys(store, steps, claims)
             found = challenge(steps, claims, sharing.own_builders())
             heard = [cache for cache in caches if cache.url not in silent]
             write_results(sharing, signer, attest, found_by_challenge(found.items))

@@ -62,7 +62,13 @@ def command(
     the caches could not be asked, 2 if a builder says something else, 3 if a claim is
     forged.
     """
-    from fromager.derivations import Tracer, found_by_proof, prove, read_policy
+    from fromager.derivations import (
+        Tracer,
+        found_by_proof,
+        held_against_keys,
+        prove,
+        read_policy,
+    )
 
     wiring = wire(flags, **settings)
     sharing = Sharing(wiring)
@@ -81,7 +87,7 @@ def command(
             claims += [belief.examine(each) for each in _held(steps)]
             proof = prove(
                 steps,
-                _once(claims),
+                held_against_keys(store, steps, _once(claims)),
                 policy,
                 Tracer(store, steps).origin,
                 belief.today,

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fromager.derivations.derivation import Kind, decode
 from fromager.derivations.errors import InvalidDerivation
+from fromager.derivations.sharing.claims import Standing
 from fromager.derivations.sharing.proving import Origin
 from fromager.store import Digest, InvalidRecord, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from fromager.derivations.derivation import ResolvedDerivation
+    from fromager.derivations.sharing.claims import Claim
     from fromager.store import LocalStore, Realisation
 
 
@@ -62,6 +65,45 @@ class Tracer:
         if actual != sha256:
             return Origin(untraced=(f"{filename} has the sha256 {actual}",))
         return Origin(by_hash=True)
+
+
+def held_against_keys(
+    store: LocalStore, steps: Sequence[Realisation], claims: Iterable[Claim]
+) -> list[Claim]:
+    """Claims of trusted builders about steps, as they are; but for those that name
+    other inputs than the derivation of their key has: no such build can have been.
+    """
+    by_key = {step.key: step for step in steps}
+    inputs: dict[Digest, tuple[tuple[str, Digest], ...] | None] = {}
+    found = []
+    for claim in claims:
+        said, step = claim.statement, by_key.get(claim.key) if claim.key else None
+        if said is not None and step is not None:
+            if step.key not in inputs:
+                inputs[step.key] = _inputs(store, step)
+            known = inputs[step.key]
+            if claim.standing is Standing.TRUSTED and known is not None:
+                claim = _held(claim, said.dependencies == known)
+        found.append(claim)
+    return found
+
+
+def _held(claim: Claim, holds: bool) -> Claim:
+    if holds:
+        return claim
+    reason = f"{claim.signer} says that something else went in than its key does"
+    return replace(claim, standing=Standing.FORGED, reason=reason)
+
+
+def _inputs(
+    store: LocalStore, step: Realisation
+) -> tuple[tuple[str, Digest], ...] | None:
+    """What goes into a step by its derivation; None if that is not to be had here."""
+    try:
+        derivation = decode(store.read_file(step.derivation))
+    except (InvalidDerivation, StoreError):
+        return None
+    return tuple(sorted(derivation.inputs)) if derivation.key == step.key else None
 
 
 def _is(text: str, digest: Digest) -> bool:

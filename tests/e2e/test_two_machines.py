@@ -527,6 +527,27 @@ def test_what_is_no_claim_verifies_nothing(
     assert challenge.errors == verify.errors == []
 
 
+def _other_inputs(value: dict[str, Any]) -> None:
+    for each in value["predicate"]["buildDefinition"]["resolvedDependencies"]:
+        if each["name"] == "input source":
+            each["digest"]["fromagerObject"] = "ab" * 32
+
+
+def test_a_claim_about_other_inputs_than_its_key_has_is_refused(
+    alice: Machine, bob: Machine, other_cache: FileServer
+) -> None:
+    respeak(bob, other_cache, _other_inputs)
+    url = other_cache.url
+
+    challenge = alice.run("challenge", "demo", "--against", url)
+    verify = alice.run("verify", "demo", "--policy", "policy.toml", "--against", url)
+
+    reason = "bob says that something else went in than its key does"
+    assert (challenge.code, verify.code) == (3, 3), challenge.out + verify.out
+    assert reason in challenge.out
+    assert f"demo==1.0 (wheel): forged: {reason}" in verify.out
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
