@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 STDOUT: Final = "-"
 EVERYTHING: Final = "*"
 """What is upgraded if no project is named."""
+
+_NAMES: Final = re.compile(r"pylock(\.[^.]+)?\.toml")
+"""What a lock may be called (PEP 751)."""
 
 
 @click.command("lock", short_help="Pin versions and what builds them, in a file.")
@@ -277,6 +281,10 @@ def _deliver(
         return ExitCode.DONE if fits else ExitCode.FAILED
     if not fits:
         write_whole(path, text)
+    if not _NAMES.fullmatch(path.name):
+        wiring.console.note(
+            f"{output}: installers read it only as pylock.toml, or pylock.NAME.toml"
+        )
     installed = sum(len(lock.installed_on(each.subject)) > 0 for each in lock.releases)
     tools = len(lock.releases) - installed
     wiring.console.say(f"{output}: {installed} packages, {tools} more to build them")

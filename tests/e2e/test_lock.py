@@ -121,6 +121,16 @@ def test_building_from_a_lock_again_starts_nothing_and_asks_nobody(
     assert names(again) == ["lkbase==1.0", "lktop==1.0"]
 
 
+def test_a_name_that_no_installer_takes_is_told(place: Place, offer: Offer) -> None:
+    offer("lknamed")
+
+    for name, told in (("pylock.dev.toml", False), ("lock.toml", True)):
+        outcome = lock(place, "lknamed", "-o", name)
+        assert ("pylock.NAME.toml" in outcome.err) is told
+
+    assert "pylock" not in lock(place, "lknamed", "-o", "-").err
+
+
 def test_extras_of_build_requirements_are_locked(place: Place, offer: Offer) -> None:
     """Also one that needs nothing, as setuptools-scm[toml] does nowadays."""
     needs = ["lkxfast ; extra == 'fast'"]
