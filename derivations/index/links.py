@@ -117,7 +117,9 @@ def _entries(url: str, project: str) -> Iterator[os.DirEntry[str]]:
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: entry.name)
     except OSError as error:
-        raise NetworkError(url, error.strerror or str(error)) from error
+        reason = f"the folder of links cannot be read: {error.strerror or error}"
+        hint = "Check its path: one that is relative is meant from where it is written"
+        raise NetworkError(url, reason, hint=hint) from error
     for entry in entries:
         if _belongs(entry.name, project) and entry.is_file():
             yield entry

@@ -147,6 +147,18 @@ def test_a_page_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         found.lookup("any")
 
 
+def test_a_folder_that_is_not_there_is_an_error_with_a_hint(tmp_path: Path) -> None:
+    absent = IndexUrl.parse_links("absent", "test", tmp_path)
+
+    with (
+        client(tmp_path, absent) as found,
+        pytest.raises(NetworkError, match="absent/: the folder of links") as caught,
+    ):
+        found.lookup("demo")
+
+    assert "path" in (caught.value.hint or "")
+
+
 def test_the_first_place_with_a_project_answers_for_it(
     archives: Path, tmp_path: Path
 ) -> None:
