@@ -16,6 +16,7 @@ import pytest
 from support import console
 from support.index import local_index
 from support.projects import sdist
+from support.wheels import WheelMaker
 
 ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
@@ -52,6 +53,8 @@ def stand_ins() -> Iterator[str]:
         ("iniconfig", "2.3.1", {}),
     ]
     files = dict(sdist(name, version, **options) for name, version, options in projects)
+    wheel = WheelMaker("nvidia_cublas", "13.1")
+    files[wheel.filename] = wheel.build()
     with local_index(files) as index:
         yield index.url
 
