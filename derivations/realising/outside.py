@@ -273,6 +273,16 @@ class OutsideWork:
 
     async def build_tag_suffix(self, hook: str, built: Wheel) -> str:
         """What a hook adds to the build tag of a wheel."""
+        try:
+            return await self._suffix(hook, built)
+        except DerivationError as error:
+            given = self.customisation.assignments(built.name, built.version)
+            for each in given:
+                if each.setting == "build-tag-hook" and each.value == hook:
+                    error.add_note(f"{each.origin} names it as build tag hook")
+            raise
+
+    async def _suffix(self, hook: str, built: Wheel) -> str:
         from packaging.utils import parse_wheel_filename
 
         module, _, function = hook.partition(":")

@@ -342,6 +342,8 @@ def test_upstreams_build_tag_hook_adds_to_the_tag(
     assert again.processes == ()
     check_error(nonsense, 5, "tag_plugin failed in build_tag: a sequence of texts")
     check_error(gone, 1, "the plugin tag_plugin cannot be used: there is no such")
+    for failure in (nonsense, gone):
+        assert "overrides/settings.yaml:1 names it as build tag hook" in failure.err
 
 
 @pytest.mark.parametrize(
