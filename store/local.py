@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from fromager.store.beneath import NOTHING
-from fromager.store.database import Database
+from fromager.store.database import Database, batches, marks
 from fromager.store.durability import held_in, storage_error
 from fromager.store.errors import (
     ObjectDamaged,
@@ -24,7 +24,7 @@ from fromager.store.path import StorePath, check_name
 from fromager.store.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from types import TracebackType
 
@@ -95,6 +95,19 @@ class LocalStore(Keeping):
         """
         self.require(path)
         return path.below(self.root)
+
+    def places(self, paths: Sequence[StorePath]) -> list[Path]:
+        """As `place`, for many, in their order."""
+        own: set[str] = set()
+        for part in batches([str(path) for path in paths]):
+            query = f"SELECT path FROM sound WHERE path IN ({marks(part)})"
+            own.update(row[0] for row in self._database.rows(query, part))
+        return [
+            path.below(self.root)
+            if str(path) in own and self._is_there(path)
+            else self.place(path)
+            for path in paths
+        ]
 
     def transaction(self, processes: int = 1) -> Transaction:
         """Begin to add objects; folders of many files are read by so many processes.

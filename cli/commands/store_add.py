@@ -47,13 +47,13 @@ def add(
     with wiring.open_store(create=True) as store:
         with store.transaction(usable_cores()) as transaction:
             added = [_add(transaction, *each) for each in named]
+        places = store.places([each.path for each in added])
         if as_json:
-            wiring.console.json(
-                {"objects": [_row(store.place(each.path), each) for each in added]}
-            )
+            rows = map(_row, places, added)
+            wiring.console.json({"objects": list(rows)})
         else:
-            for info in added:
-                wiring.console.data(str(store.place(info.path)))
+            for place in places:
+                wiring.console.data(str(place))
     return ExitCode.DONE
 
 

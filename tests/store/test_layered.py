@@ -109,6 +109,8 @@ def test_what_lies_below_is_valid_above(layered: LocalStore, lower: Path) -> Non
     assert layered.read_file(tree.path, "a") == b"1"
     assert layered.place(tree.path) == lower / str(tree.path)
     assert layered.place(own.path) == layered.root / str(own.path)
+    several = [tree.path, own.path, blob.path]
+    assert layered.places(several) == [layered.place(path) for path in several]
     assert layered.objects() == tuple(
         sorted((blob, tree, own), key=lambda info: str(info.path))
     )
@@ -124,6 +126,8 @@ def test_what_is_nowhere_is_missing(layered: LocalStore) -> None:
     for ask in (layered.place, layered.tree, layered.read_file):
         with pytest.raises(ObjectMissing):
             ask(path)
+    with pytest.raises(ObjectMissing):
+        layered.places([add(layered, b"2").path, path])
     assert layered.info(path) is None
 
 
