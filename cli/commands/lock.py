@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -25,7 +26,7 @@ from fromager.cli.request_options import build_options, requirement_options
 from fromager.cli.wiring import Wiring, wire
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from fromager.derivations import Lock, RealiseRequest
@@ -136,19 +137,24 @@ def command(
     locks = []
     for python in pythons or (None,):
         chosen = wire(flags, **settings, python=python)
-        locks.append(
-            _lock(
-                chosen,
-                request,
-                None if EVERYTHING in renewed else before,
-                given_up,
-                refresh,
-            )
-        )
+        known = None if EVERYTHING in renewed else before
+        with _told_of(pythons, python):
+            locks.append(_lock(chosen, request, known, given_up, refresh))
     code = _deliver(wiring, locks, before, output, check=check)
     # Where it wrote a file, that is another one now, which shows.
     current_recording().offer()
     return code
+
+
+@contextmanager
+def _told_of(pythons: tuple[str, ...], python: str | None) -> Iterator[None]:
+    """Of several interpreters, what fails is told with the one that it fails for."""
+    try:
+        yield
+    except Exception as error:
+        if len(pythons) > 1:
+            error.add_note(f"This is about --python {python}")
+        raise
 
 
 def _existing(wiring: Wiring, output: str) -> Lock | None:

@@ -335,6 +335,11 @@ def test_a_lock_may_be_for_several_interpreters(place: Place, offer: Offer) -> N
     there = place.realise("--lock", "pylock.toml", "--python", str(others[0]))
     assert names(here) == ["lkboth==1.0"]
     assert names(there) == ["lkboth==1.0", "lkold==1.0"]
+    pythons = ("--python", sys.executable, "--python", str(others[0]))
+    missing = f"lknot; python_version == '3.{minor}'"
+    failed = place.run("lock", "lkboth", missing, *pythons)
+    assert failed.code == 4
+    assert f"This is about --python {others[0]}\n" in failed.err
 
 
 def test_a_wheel_that_needs_more_than_is_locked_is_refused(
