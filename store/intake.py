@@ -15,6 +15,7 @@ from blake3 import blake3
 from fromager.store.digest import Digest
 from fromager.store.errors import UnsupportedFile
 from fromager.store.file_status import RACY_NS, status_of
+from fromager.store.hashing import hashed
 from fromager.store.tree import File
 
 if TYPE_CHECKING:
@@ -193,12 +194,8 @@ def _read(opened: _Opened) -> bytes:
 
 
 def _hashed(opened: _Opened) -> File:
-    hasher, size, buffer = blake3(), 0, bytearray(SMALL)
-    view = memoryview(buffer)
-    while count := os.preadv(opened.descriptor, [buffer], size):
-        hasher.update(view[:count])
-        size += count
-    return File(Digest(hasher.digest()), opened.executable, size)
+    size = opened.status.st_size
+    return hashed(opened.descriptor, size, executable=opened.executable)
 
 
 def _unchanged(opened: _Opened, began: int) -> bool:
