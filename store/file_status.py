@@ -13,8 +13,18 @@ if TYPE_CHECKING:
 RACY_NS: Final = 2_000_000_000
 """A file changed more recently than this, in nanoseconds, may change again unseen,
 because clocks of file systems tick."""
+_TICK_NS: Final = 100_000_000
+"""The same where times have parts of seconds: they are those of the kernel's clock, which
+ticks a hundred times a second or more."""
 
 _STATUS: Final = Struct("<QIQQqq")
+
+
+def is_settled(changed: int, now: int) -> bool:
+    """Whether any change from now on shows in a change time, both in nanoseconds since
+    the epoch."""
+    grain = _TICK_NS if changed % 1_000_000_000 else RACY_NS
+    return changed < now - grain
 
 
 class Folder(NamedTuple):

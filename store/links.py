@@ -16,7 +16,7 @@ from time import time_ns
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from fromager.store.errors import InvalidName, InvalidRecord, ObjectMissing
-from fromager.store.file_status import RACY_NS
+from fromager.store.file_status import RACY_NS, is_settled
 from fromager.store.mounts import ChangeTimes
 from fromager.store.path import PATH_PATTERN, StorePath, check_path
 from fromager.store.realisation import NOT_A_RECORD
@@ -205,7 +205,7 @@ class _Places:
     def _identity(self, folder: str) -> tuple[int, int, int] | None:
         with suppress(OSError):
             status = os.stat(folder)
-            sure = status.st_ctime_ns < time_ns() - RACY_NS
+            sure = is_settled(status.st_ctime_ns, time_ns())
             if sure and self._times.hold(folder, status.st_dev):
                 return status.st_dev, status.st_ino, status.st_ctime_ns
         return None
