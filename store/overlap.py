@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-THREADS: Final = 4
+THREADS: Final = 8
 """So many calls are under way at a time. More would wait for the interpreter."""
 
 WORTH: Final = 64
